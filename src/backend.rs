@@ -1,0 +1,13 @@
+//! The only room that knows which database it talks to: its error codes, its dialect, how its transactions begin.
+//!
+//! Everything outside asks questions of this module ([`ErrorKind::of`], [`Dialect`]) and never matches on
+//! [`DbBackend`] itself.
+
+mod dialect;
+mod error_kind;
+mod pool;
+mod transaction_control;
+
+pub(crate) use dialect::Dialect;
+pub use error_kind::ErrorKind;
+pub(crate) use pool::pool_id;

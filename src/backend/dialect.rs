@@ -1,0 +1,175 @@
+//! What differs between the databases in words.
+
+use std::time::Duration;
+
+use sea_orm::{AccessMode, DbBackend, IsolationLevel, SqliteTransactionMode, TransactionOptions};
+
+/// The dialect of one database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dialect(DbBackend);
+
+/// A session setting of MariaDB/MySQL or SQLite that a unit of work changes and puts back before it ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    /// Reads the present value in its first column, as text; where the value before is known, none is needed.
+    pub(crate) read: Option<&'static str>,
+    /// The assignment up to the value.
+    pub(crate) assign: &'static str,
+    /// The value for this unit of work.
+    pub(crate) value: String,
+    /// The value to put back where none is read.
+    pub(crate) default: &'static str,
+}
+
+impl Dialect {
+    pub(crate) fn of(backend: DbBackend) -> Self {
+        Self(backend)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self.0 {
+            DbBackend::Postgres => "postgres",
+            DbBackend::MySql => "mysql",
+            DbBackend::Sqlite => "sqlite",
+            _ => "this database",
+        }
+    }
+
+    /// How a transaction begins.
+    ///
+    /// MariaDB/MySQL: READ COMMITTED unless asked otherwise, since under their default a plain SELECT after a lock wait
+    /// reads an old snapshot. SQLite: IMMEDIATE, since a reader that turns writer fails without waiting; its isolation
+    /// is always serializable, so every level asked for is kept.
+    pub(crate) fn begin_options(
+        self,
+        isolation: Option<IsolationLevel>,
+        access_mode: Option<AccessMode>,
+    ) -> TransactionOptions {
+        match self.0 {
+            DbBackend::Sqlite => TransactionOptions {
+                isolation_level: None,
+                access_mode: None,
+                sqlite_transaction_mode: Some(if access_mode == Some(AccessMode::ReadOnly) {
+                    SqliteTransactionMode::Deferred
+                } else {
+                    SqliteTransactionMode::Immediate
+                }),
+            },
+            DbBackend::MySql => TransactionOptions {
+                isolation_level: Some(isolation.unwrap_or(IsolationLevel::ReadCommitted)),
+                access_mode,
+                sqlite_transaction_mode: None,
+            },
+            _ => TransactionOptions {
+                isolation_level: isolation,
+                access_mode,
+                sqlite_transaction_mode: None,
+            },
+        }
+    }
+
+    /// Settings that end with the transaction by themselves (`SET LOCAL`).
+    pub(crate) fn local_settings(
+        self,
+        lock: Option<Duration>,
+        statement: Option<Duration>,
+    ) -> Vec<String> {
+        let set = |name: &str, timeout: Option<Duration>| {
+            timeout.map(|timeout| format!("SET LOCAL {name} = {}", timeout.as_millis().max(1)))
+        };
+        match self.0 {
+            DbBackend::Postgres => set("lock_timeout", lock)
+                .into_iter()
+                .chain(set("statement_timeout", statement))
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Settings that outlive the transaction and must be put back.
+    ///
+    /// A lock timeout of MariaDB/MySQL counts whole seconds: it is rounded up.
+    pub(crate) fn session_settings(
+        self,
+        access_mode: Option<AccessMode>,
+        lock: Option<Duration>,
+        statement: Option<Duration>,
+        mariadb: bool,
+    ) -> Vec<Setting> {
+        match self.0 {
+            DbBackend::MySql => {
+                let lock = lock.map(|timeout| Setting {
+                    read: Some("SELECT CAST(@@SESSION.innodb_lock_wait_timeout AS CHAR)"),
+                    assign: "SET SESSION innodb_lock_wait_timeout = ",
+                    value: timeout.as_millis().div_ceil(1000).max(1).to_string(),
+                    default: "DEFAULT",
+                });
+                let statement = statement.map(|timeout| {
+                    let millis = timeout.as_millis().max(1);
+                    if mariadb {
+                        Setting {
+                            read: Some("SELECT CAST(@@SESSION.max_statement_time AS CHAR)"),
+                            assign: "SET SESSION max_statement_time = ",
+                            value: format!(
+                                "{}.{:03}",
+                                millis.div_euclid(1000),
+                                millis.rem_euclid(1000)
+                            ),
+                            default: "DEFAULT",
+                        }
+                    } else {
+                        Setting {
+                            read: Some("SELECT CAST(@@SESSION.max_execution_time AS CHAR)"),
+                            assign: "SET SESSION max_execution_time = ",
+                            value: millis.to_string(),
+                            default: "DEFAULT",
+                        }
+                    }
+                });
+                lock.into_iter().chain(statement).collect()
+            }
+            DbBackend::Sqlite if access_mode == Some(AccessMode::ReadOnly) => {
+                vec![Setting {
+                    read: None,
+                    assign: "PRAGMA query_only = ",
+                    value: "ON".to_owned(),
+                    default: "OFF",
+                }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Tells MariaDB from MySQL, which name their statement timeout differently.
+    pub(crate) fn version_query(self) -> Option<&'static str> {
+        (self.0 == DbBackend::MySql).then_some("SELECT VERSION()")
+    }
+
+    pub(crate) fn has_statement_timeout(self) -> bool {
+        self.0 != DbBackend::Sqlite
+    }
+
+    /// Whether every wait for a lock is the wait in BEGIN, as on SQLite.
+    pub(crate) fn locks_at_begin(self) -> bool {
+        self.0 == DbBackend::Sqlite
+    }
+
+    /// Whether rows can be locked one by one, and so waited for, skipped or refused.
+    pub(crate) fn has_row_locks(self) -> bool {
+        self.0 != DbBackend::Sqlite
+    }
+
+    /// Opens a transaction where the database has ended ours by itself, so that the ROLLBACK that the driver counts on
+    /// finds one. Within a transaction it changes nothing.
+    ///
+    /// SQLite rolls back by itself when the disk is full; the driver's counter would otherwise stay off by one and
+    /// poison the pooled connection.
+    pub(crate) fn before_rollback(self) -> Option<&'static str> {
+        (self.0 == DbBackend::Sqlite).then_some("SAVEPOINT al_rescue")
+    }
+
+    /// `transaction_control` of this database.
+    pub(crate) fn transaction_control(self, sql: &str) -> Option<&'static str> {
+        super::transaction_control::transaction_control(self.0, sql)
+    }
+}
