@@ -1,4 +1,58 @@
 //! Auctions, and the money that is promised to them, for applications on SeaORM.
+//!
+//! - [`AuctionLedger`]: [`deposit`](AuctionLedger::deposit), [`open_auction`](AuctionLedger::open_auction),
+//!   [`place_bid`](AuctionLedger::place_bid), [`buy_now`](AuctionLedger::buy_now): wallets with available and held money,
+//!   and one immutable journal. Each verb is one database transaction under row locks.
+//! - [`unit_of_work`]: Django's `transaction.atomic` and `transaction.on_commit`, for the ledger's verbs and the host's
+//!   own tables in the same transaction.
+//! - [`entity`]: the tables, for reading and for relations.
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | unit of work | one database transaction, or a savepoint inside one |
+//! | available, held | money the user can spend; money promised to open auctions |
+//! | hold, release, capture | promise money; give the promise back; pay with it |
+//! | entry | one immutable journal row of one wallet |
+//! | operation | one command that moved money; all its entries carry its id |
+//! | terms | what an auction promised when it opened |
+//! | rejection | the rules said no; nothing was written |
+//!
+//! # Money, users, instants
+//!
+//! An amount is a [`Decimal`](rust_decimal::Decimal) in the [`Currency`] of its wallet or auction: more than zero, at most
+//! 10^15 minor units, with no more decimals than the currency has. Nothing is rounded. A user is the host's own key, as a
+//! [`UserId`]. An instant is a [`DateTime<Utc>`](chrono::DateTime), truncated to microseconds; the database's clock
+//! decides.
+//!
+//! # Features
+//!
+//! `postgres`, `mysql`, `sqlite` (default): SeaORM's drivers. `testing`: a manual clock and
+//! `unit_of_work::capture_on_commit`.
 
 mod backend;
+mod clock;
+pub mod entity;
+mod error;
+mod id;
+mod ledger;
+mod money;
+mod rules;
 pub mod unit_of_work;
+
+#[cfg(feature = "testing")]
+pub use clock::ManualClock;
+pub use error::{Error, TextError};
+pub use id::{AuctionId, OperationId, UserId, UserIdError, WalletId};
+pub use ledger::{
+    Auction, AuctionLedger, AuctionTerms, Bid, BuyNow, Deposit, GetAuction, GetWallet, OpenAuction,
+    Outbid, PlaceBid, Purchase, Wallet, Withdraw,
+};
+pub use money::{AmountError, Currency, CurrencyError};
+pub use rules::{AuctionState, Rejection, TermsError};
+
+/// The code of the README is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -159,6 +159,12 @@ impl Dialect {
         self.0 != DbBackend::Sqlite
     }
 
+    /// Whether several tables can be written in one statement (a writing CTE). It comes after the locks were taken by
+    /// earlier statements, never with them: its CHECKs would be judged on rows from before the lock.
+    pub(crate) fn writes_in_one_statement(self) -> bool {
+        self.0 == DbBackend::Postgres
+    }
+
     /// Opens a transaction where the database has ended ours by itself, so that the ROLLBACK that the driver counts on
     /// finds one. Within a transaction it changes nothing.
     ///
@@ -166,6 +172,23 @@ impl Dialect {
     /// poison the pooled connection.
     pub(crate) fn before_rollback(self) -> Option<&'static str> {
         (self.0 == DbBackend::Sqlite).then_some("SAVEPOINT al_rescue")
+    }
+
+    /// The database's clock in microseconds since 1970 UTC, as an SQL expression, read when its statement runs and not
+    /// when its transaction began.
+    pub(crate) fn now(self) -> &'static str {
+        match self.0 {
+            DbBackend::Postgres => {
+                "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
+            }
+            DbBackend::MySql => {
+                "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6))"
+            }
+            _ => {
+                "CAST(strftime('%s', 'now') AS INTEGER) * 1000000 \
+                 + CAST(substr(strftime('%f', 'now'), 4) AS INTEGER) * 1000"
+            }
+        }
     }
 
     /// `transaction_control` of this database.

@@ -1,0 +1,73 @@
+//! `al_act`: the accepted commands on an auction that are not bids. They share the numbers of its bids.
+
+use sea_orm::entity::prelude::*;
+
+/// One accepted command: who did what, and why.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "al_act")]
+pub struct Model {
+    /// The auction.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub auction_id: i64,
+    /// The number of this command among all that the auction accepted.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub seq: i64,
+    /// The operation; its entries moved the money, if any was moved.
+    pub operation: Uuid,
+    /// What was done.
+    pub kind: Kind,
+    /// The wallet of whoever did it, where it was a user.
+    pub wallet_id: Option<i64>,
+    /// The amount that was paid, where something was.
+    pub amount: Option<i64>,
+    /// Why, in the words of whoever did it.
+    pub reason: Option<String>,
+    /// When it was accepted.
+    pub at: i64,
+}
+
+/// What was done to an auction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
+#[non_exhaustive]
+pub enum Kind {
+    /// It was opened, always with the number 1.
+    #[sea_orm(num_value = 1)]
+    Opened,
+    /// It was bought at its buy-now price.
+    #[sea_orm(num_value = 2)]
+    Bought,
+}
+
+/// What an act refers to.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {
+    /// The auction.
+    #[sea_orm(
+        belongs_to = "super::auction::Entity",
+        from = "Column::AuctionId",
+        to = "super::auction::Column::Id"
+    )]
+    Auction,
+    /// The wallet of whoever did it.
+    #[sea_orm(
+        belongs_to = "super::wallet::Entity",
+        from = "Column::WalletId",
+        to = "super::wallet::Column::Id"
+    )]
+    Wallet,
+}
+
+impl Related<super::auction::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Auction.def()
+    }
+}
+
+impl Related<super::wallet::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Wallet.def()
+    }
+}
+
+impl ActiveModelBehavior for ActiveModel {}

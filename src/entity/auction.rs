@@ -1,0 +1,127 @@
+//! `al_auction`: what an auction promised, and where it stands.
+
+use sea_orm::entity::prelude::*;
+
+/// One auction. While it is open, `leader_max` is what the leader's wallet holds for it.
+///
+/// The leader's maximum and the runner-up's are nobody else's business: do not show them.
+#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "al_auction")]
+pub struct Model {
+    /// The number of the auction.
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    /// What is sold: 1 to 200 characters.
+    pub title: String,
+    /// The seller's wallet.
+    pub seller_wallet_id: i64,
+    /// The code of the currency.
+    pub currency: String,
+    /// The number of decimals of the currency.
+    pub exponent: i16,
+    /// The least first bid.
+    pub start_price: i64,
+    /// The step of the price.
+    pub increment: i64,
+    /// What bids must be multiples of.
+    pub multiple_of: Option<i64>,
+    /// The price at which the auction can be bought at once.
+    pub buy_now_price: Option<i64>,
+    /// The first instant at which a bid counts.
+    pub starts_at: i64,
+    /// The end that was promised at the opening.
+    pub original_ends_at: i64,
+    /// The end: the first instant at which no bid counts any more.
+    pub ends_at: i64,
+    /// What has become of it.
+    pub state: State,
+    /// Who leads; after a sale, the winner.
+    pub leader_wallet_id: Option<i64>,
+    /// The leader's maximum.
+    pub leader_max: Option<i64>,
+    /// The number of the command that set the maximum.
+    pub leader_seq: Option<i64>,
+    /// The price the leader would pay; after a sale, the price paid.
+    pub price: Option<i64>,
+    /// The highest maximum of anybody but the leader.
+    pub runner_up_max: Option<i64>,
+    /// Who has bought the auction.
+    pub winner_wallet_id: Option<i64>,
+    /// At which price.
+    pub sold_price: Option<i64>,
+    /// How many commands the auction has accepted, the opening included.
+    pub seq: i64,
+    /// When it accepted the last one.
+    pub last_at: i64,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The two maximums stay out of logs.
+        formatter
+            .debug_struct("Model")
+            .field("id", &self.id)
+            .field("title", &self.title)
+            .field("state", &self.state)
+            .field("price", &self.price)
+            .field("ends_at", &self.ends_at)
+            .field("seq", &self.seq)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What has become of an auction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
+pub enum State {
+    /// It waits for its start, takes bids, or waits to be settled.
+    #[sea_orm(num_value = 1)]
+    Open,
+    /// It was won or bought.
+    #[sea_orm(num_value = 2)]
+    Sold,
+    /// It ended without a winner.
+    #[sea_orm(num_value = 3)]
+    Unsold,
+    /// It was called off.
+    #[sea_orm(num_value = 4)]
+    Cancelled,
+}
+
+/// What an auction refers to, and what refers to it.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {
+    /// The seller's wallet.
+    #[sea_orm(
+        belongs_to = "super::wallet::Entity",
+        from = "Column::SellerWalletId",
+        to = "super::wallet::Column::Id"
+    )]
+    Seller,
+    /// Its bids.
+    #[sea_orm(has_many = "super::bid::Entity")]
+    Bid,
+    /// Its acts.
+    #[sea_orm(has_many = "super::act::Entity")]
+    Act,
+}
+
+impl Related<super::wallet::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Seller.def()
+    }
+}
+
+impl Related<super::bid::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Bid.def()
+    }
+}
+
+impl Related<super::act::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Act.def()
+    }
+}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,27 @@
+//! `al_key`: idempotency keys. Rows may be purged: no money depends on them.
+
+use sea_orm::entity::prelude::*;
+
+/// One key that has been used.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "al_key")]
+pub struct Model {
+    /// Whose key it is.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub scope: Vec<u8>,
+    /// The key.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub idempotency_key: Vec<u8>,
+    /// A hash of the request it stands for.
+    pub request_hash: Vec<u8>,
+    /// What the request did.
+    pub operation: Uuid,
+    /// When it was used.
+    pub at: i64,
+}
+
+/// A key refers to nothing.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,200 @@
+//! What a command of the ledger can answer instead of success.
+
+use sea_orm::DbErr;
+
+use crate::backend::ErrorKind;
+use crate::id::{AuctionId, UserIdError};
+use crate::money::{AmountError, Currency, CurrencyError};
+use crate::rules::{Rejection, TermsError};
+use crate::unit_of_work;
+
+/// Why a command was not carried out.
+///
+/// Three families: the rules said no ([`Error::Rejected`]), the request itself is wrong (`Invalid…`, `Unknown…`,
+/// [`Error::CurrencyMismatch`]), or the database could not ([`Error::UnitOfWork`], [`Error::Database`],
+/// [`Error::MigrationsMissing`], [`Error::Damaged`]). After every one of them but
+/// [`unit_of_work::Error::CommitUnknown`] nothing is stored.
+///
+/// # Example: asking an error instead of reading it
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use auction_ledger::{AuctionLedger, Currency, Rejection};
+/// use auction_ledger_migration::{Migrator, MigratorTrait};
+/// use sea_orm::Database;
+///
+/// let db = Database::connect("sqlite::memory:").await?;
+/// Migrator::up(&db, None).await?;
+/// let ledger = AuctionLedger::new(db);
+///
+/// let error = ledger.withdraw("ann", Currency::EUR, 5.into()).await.unwrap_err();
+/// match error.rejection() {
+///     Some(Rejection::InsufficientFunds { available, .. }) => assert!(available.is_zero()),
+///     _ => panic!("{error}"),
+/// }
+/// assert!(!error.is_retryable());
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The rules said no. Nothing was written, and a unit of work it was part of goes on.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The user id cannot name a user.
+    #[error("the user id is not valid")]
+    InvalidUser(#[from] UserIdError),
+    /// The number is not an amount of the currency.
+    #[error("the {what} is not valid")]
+    InvalidAmount {
+        /// Which of the amounts of the request.
+        what: &'static str,
+        /// What is wrong with it.
+        #[source]
+        error: AmountError,
+    },
+    /// The terms cannot be promised.
+    #[error("the terms are not valid")]
+    InvalidTerms(#[from] TermsError),
+    /// A text is too short, too long, or has a character that databases refuse.
+    #[error("the {what} is not valid")]
+    InvalidText {
+        /// Which of the texts of the request.
+        what: &'static str,
+        /// What is wrong with it.
+        #[source]
+        error: TextError,
+    },
+    /// There is no auction with this id.
+    #[error("there is no auction {auction}")]
+    UnknownAuction {
+        /// The id that was asked for.
+        auction: AuctionId,
+    },
+    /// The user's wallet counts this currency with other decimals than the request or the auction does.
+    #[error("the wallet counts {currency} with {stored} decimals, not with {exponent}", currency = .given, exponent = .given.exponent())]
+    CurrencyMismatch {
+        /// The currency as it was given.
+        given: Currency,
+        /// The exponent with which the wallet was made.
+        stored: u8,
+    },
+    /// The unit of work refused, or its commit failed or is unknown.
+    #[error(transparent)]
+    UnitOfWork(#[from] unit_of_work::Error),
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[source] DbErr),
+    /// The tables of the ledger are not there, or not all of them: run `auction_ledger_migration::Migrator::up`.
+    #[error("the tables of the ledger are missing: run auction_ledger_migration::Migrator::up")]
+    MigrationsMissing(#[source] DbErr),
+    /// A row says what the ledger never writes.
+    #[error("the books are damaged: {what}")]
+    Damaged {
+        /// The row and what is wrong with it.
+        what: String,
+    },
+}
+
+impl Error {
+    /// The rules' answer, if that is what this is.
+    #[must_use]
+    pub fn rejection(&self) -> Option<&Rejection> {
+        match self {
+            Self::Rejected(rejection) => Some(rejection),
+            _ => None,
+        }
+    }
+
+    /// Whether the same command, sent again, can succeed: the database was busy. Verbs that run in a unit of work of
+    /// their own have already tried several times.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::UnitOfWork(error) => error.is_retryable(),
+            Self::Database(error) => ErrorKind::of(error).is_retryable(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn damaged(what: impl Into<String>) -> Self {
+        Self::Damaged { what: what.into() }
+    }
+}
+
+/// A refusal of the unit of work that travelled through SeaORM comes back as itself.
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        if let Some(refusal) = unit_of_work::Error::of(&error) {
+            return Self::UnitOfWork(refusal.clone());
+        }
+        match ErrorKind::of(&error) {
+            ErrorKind::UndefinedTable => Self::MigrationsMissing(error),
+            _ => Self::Database(error),
+        }
+    }
+}
+
+impl From<CurrencyError> for Error {
+    fn from(error: CurrencyError) -> Self {
+        Self::damaged(format!("a currency: {error}"))
+    }
+}
+
+/// What is wrong with a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TextError {
+    /// It is empty.
+    #[error("it is empty")]
+    Empty,
+    /// It is too long.
+    #[error("it has {length} {unit}, and at most {limit} are allowed")]
+    TooLong {
+        /// How long it is.
+        length: usize,
+        /// How long it may be.
+        limit: usize,
+        /// What is counted.
+        unit: &'static str,
+    },
+    /// It contains a NUL character, which not every database can store.
+    #[error("it contains a NUL character")]
+    ContainsNul,
+}
+
+/// A title: 1 to 200 characters.
+pub(crate) fn title(text: &str) -> Result<(), Error> {
+    let length = text.chars().count();
+    let error = match text {
+        "" => TextError::Empty,
+        _ if length > 200 => TextError::TooLong {
+            length,
+            limit: 200,
+            unit: "characters",
+        },
+        _ if text.contains('\0') => TextError::ContainsNul,
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidText {
+        what: "title",
+        error,
+    })
+}
+
+/// A memo: up to 200 bytes.
+pub(crate) fn memo(text: Option<&str>) -> Result<(), Error> {
+    let error = match text.unwrap_or_default() {
+        text if text.len() > 200 => TextError::TooLong {
+            length: text.len(),
+            limit: 200,
+            unit: "bytes",
+        },
+        text if text.contains('\0') => TextError::ContainsNul,
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidText {
+        what: "memo",
+        error,
+    })
+}

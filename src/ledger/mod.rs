@@ -1,0 +1,213 @@
+//! The roof: the ledger's verbs on one database.
+
+mod batch;
+mod buy_now;
+mod open_auction;
+mod place_bid;
+mod query;
+mod request;
+mod store;
+mod wallet;
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use sea_orm::DatabaseConnection;
+
+pub use self::buy_now::BuyNow;
+pub use self::open_auction::{AuctionTerms, OpenAuction};
+pub use self::place_bid::PlaceBid;
+pub use self::query::{Auction, GetAuction, GetWallet};
+pub use self::wallet::{Deposit, Wallet, Withdraw};
+
+use crate::clock::Clock;
+use crate::id::{AuctionId, OperationId, UserId};
+use crate::money::Currency;
+use crate::unit_of_work::{Atomic, Committed, Error as UnitOfWorkError, Retry, Root, UnitOfWork};
+
+/// Auctions, and the money that is promised to them, on one database.
+///
+/// A clone is cheap and speaks to the same database. Every verb is a request: it does nothing until it is awaited, and
+/// then happens wholly or not at all, in one database transaction under row locks. With `.within(&uow)` it joins a unit
+/// of work of the host, so that money and the host's own rows commit or roll back together; alone, it runs again by
+/// itself when the database could not order it among its neighbours.
+///
+/// # Example: two bidders
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use auction_ledger::{AuctionLedger, AuctionTerms, Currency};
+/// use auction_ledger_migration::{Migrator, MigratorTrait};
+/// use sea_orm::Database;
+///
+/// let db = Database::connect("sqlite::memory:").await?;
+/// Migrator::up(&db, None).await?;
+/// let ledger = AuctionLedger::new(db);
+///
+/// ledger.deposit("ann", Currency::EUR, 100.into()).await?;
+/// ledger.deposit("bob", Currency::EUR, 100.into()).await?;
+/// let terms = AuctionTerms::english(Currency::EUR, 10.into(), 1.into()).ends_in(Duration::from_secs(3600));
+/// let auction = ledger.open_auction("sam", "brass telescope", terms).await?;
+///
+/// ledger.place_bid(auction.id, "ann", 20.into()).await?;
+/// let bid = ledger.place_bid(auction.id, "bob", 25.into()).await?;
+/// assert_eq!(bid.outbid.unwrap().user.as_str(), "ann");
+///
+/// let ann = ledger.wallet("ann", Currency::EUR).await?;
+/// let bob = ledger.wallet("bob", Currency::EUR).await?;
+/// assert_eq!((ann.available, ann.held), (100.into(), 0.into()));
+/// assert_eq!((bob.available, bob.held), (75.into(), 25.into()));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct AuctionLedger {
+    db: DatabaseConnection,
+    clock: Clock,
+    retry: Retry,
+}
+
+impl AuctionLedger {
+    /// A ledger on `db` with the database's clock and the default [`Retry`].
+    ///
+    /// The tables must be there: add the migrations of `auction-ledger-migration` to your own, or run its `Migrator`.
+    #[must_use]
+    pub fn new(db: DatabaseConnection) -> Self {
+        Self {
+            db,
+            clock: Clock::default(),
+            retry: Retry::default(),
+        }
+    }
+
+    /// Sets how often a verb that runs in a unit of work of its own is run again.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Judges by `clock` instead of the database's clock, for tests.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn clock(mut self, clock: crate::ManualClock) -> Self {
+        self.clock = Clock::Manual(clock);
+        self
+    }
+
+    /// The connection the ledger speaks to.
+    #[must_use]
+    pub fn connection(&self) -> &DatabaseConnection {
+        &self.db
+    }
+
+    /// Runs `f` in a unit of work on the ledger's database, for verbs and the host's own rows: [`Root::atomic`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Root::atomic`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Root::atomic`].
+    ///
+    /// # Example: a note only if the bid is stored
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// # use auction_ledger_migration::{Migrator, MigratorTrait};
+    /// use auction_ledger::{AuctionLedger, AuctionTerms, Currency, Error};
+    /// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+    /// # Migrator::up(&db, None).await?;
+    /// # let ledger = AuctionLedger::new(db);
+    /// # let terms = AuctionTerms::english(Currency::EUR, 10.into(), 1.into()).ends_in(Duration::from_secs(60));
+    /// # let auction = ledger.open_auction("sam", "brass telescope", terms).await?.id;
+    /// ledger.deposit("ann", Currency::EUR, 100.into()).await?;
+    /// let (sent, mut notes) = tokio::sync::mpsc::unbounded_channel();
+    ///
+    /// let bid = ledger
+    ///     .atomic(async |uow| {
+    ///         let bid = ledger.place_bid(auction, "ann", 10.into()).within(uow).await?;
+    ///         let seq = bid.seq;
+    ///         uow.on_commit(async move || { _ = sent.send(seq); });
+    ///         Ok::<_, Error>(bid)
+    ///     })
+    ///     .await?;
+    /// assert_eq!(notes.recv().await, Some(bid.seq));
+    /// # Ok(()) }
+    /// ```
+    pub async fn atomic<F, T, E>(&self, f: F) -> Result<Committed<T>, E>
+    where
+        F: AsyncFnOnce(&UnitOfWork) -> Result<T, E>,
+        E: From<UnitOfWorkError>,
+    {
+        self.unit_of_work().atomic(f).await
+    }
+
+    /// A unit of work on the ledger's database, with options.
+    pub fn unit_of_work(&self) -> Root {
+        self.db.unit_of_work()
+    }
+}
+
+/// A bid that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bid {
+    /// The auction.
+    pub auction: AuctionId,
+    /// The number of this command on its auction, the opening being 1.
+    pub seq: i64,
+    /// The operation that the entries of the journal carry.
+    pub operation: OperationId,
+    /// The bidder.
+    pub user: UserId,
+    /// What was bid, in the auction's currency.
+    pub amount: Decimal,
+    /// The price of the auction after it.
+    pub price: Decimal,
+    /// The auction's currency.
+    pub currency: Currency,
+    /// Whether the bid reached the buy-now price and has bought the auction at that price.
+    pub bought: bool,
+    /// Who lost the lead by it.
+    pub outbid: Option<Outbid>,
+    /// The end of the auction after it.
+    pub ends_at: DateTime<Utc>,
+    /// When it was accepted, by the database's clock.
+    pub at: DateTime<Utc>,
+}
+
+/// Somebody who lost the lead of an auction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outbid {
+    /// Who.
+    pub user: UserId,
+    /// How much is available to them again.
+    pub released: Decimal,
+}
+
+/// A purchase at the buy-now price.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Purchase {
+    /// The auction.
+    pub auction: AuctionId,
+    /// The number of this command on its auction, the opening being 1.
+    pub seq: i64,
+    /// The operation that the entries of the journal carry.
+    pub operation: OperationId,
+    /// Who bought it.
+    pub buyer: UserId,
+    /// Who was paid.
+    pub seller: UserId,
+    /// What was paid, in the auction's currency.
+    pub price: Decimal,
+    /// The auction's currency.
+    pub currency: Currency,
+    /// Who lost the lead by it.
+    pub outbid: Option<Outbid>,
+    /// When it was bought, by the database's clock.
+    pub at: DateTime<Utc>,
+}

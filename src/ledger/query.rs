@@ -1,0 +1,255 @@
+//! Reading: an auction as everybody may see it, and a wallet.
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+
+use super::AuctionLedger;
+use super::store::{self, Account};
+use super::wallet::Wallet;
+use crate::entity::{auction, wallet};
+use crate::error::Error;
+use crate::id::{AuctionId, UserId};
+use crate::money::{Amount, Currency};
+use crate::rules::{self, AuctionState};
+use crate::unit_of_work::UnitOfWork;
+
+/// An auction as everybody may see it. Amounts are in its currency.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Auction {
+    /// The auction.
+    pub id: AuctionId,
+    /// What is sold.
+    pub title: String,
+    /// Who sells it.
+    pub seller: UserId,
+    /// The currency of the amounts.
+    pub currency: Currency,
+    /// The least first bid.
+    pub start_price: Decimal,
+    /// The step of the price.
+    pub increment: Decimal,
+    /// What bids must be multiples of.
+    pub multiple_of: Option<Decimal>,
+    /// The buy-now price that the terms name, whether it is still offered or not.
+    pub buy_now_price: Option<Decimal>,
+    /// The first instant at which a bid counts.
+    pub starts_at: DateTime<Utc>,
+    /// The first instant at which no bid counts any more.
+    pub ends_at: DateTime<Utc>,
+    /// What has become of it. An auction past its end stays open until it is settled.
+    pub state: AuctionState,
+    /// Who leads, or has won.
+    pub leader: Option<UserId>,
+    /// The price, or the price paid; `None` before the first bid.
+    pub price: Option<Decimal>,
+    /// The least bid that would be accepted as things stand; `None` once it is over.
+    pub next_minimum: Option<Decimal>,
+    /// The price at which it can be bought as things stand.
+    pub buy_now_offer: Option<Decimal>,
+    /// How many commands it has accepted, the opening included.
+    pub seq: i64,
+}
+
+impl Auction {
+    pub(super) fn of(
+        row: &auction::Model,
+        seller: UserId,
+        leader: Option<UserId>,
+    ) -> Result<Self, Error> {
+        let lot = store::lot(row)?;
+        let (terms, standing) = (&lot.terms, &lot.standing);
+        let decimal = |amount: Amount| terms.currency.decimal(amount);
+        let rules::Increment::Fixed(increment) = terms.increment;
+        Ok(Self {
+            id: lot.id,
+            title: row.title.clone(),
+            seller,
+            currency: terms.currency,
+            start_price: decimal(terms.start_price),
+            increment: decimal(increment),
+            multiple_of: terms.multiple_of.map(decimal),
+            buy_now_price: terms.buy_now_price.map(decimal),
+            starts_at: terms.starts_at.datetime(),
+            ends_at: standing.ends_at.datetime(),
+            state: standing.state,
+            leader,
+            price: standing.price.map(decimal),
+            next_minimum: rules::next_minimum(terms, standing).map(decimal),
+            buy_now_offer: rules::buy_now_offer(terms, standing).map(decimal),
+            seq: standing.seq,
+        })
+    }
+}
+
+impl AuctionLedger {
+    /// Reads an auction. Nothing is locked: it may have changed when the answer arrives.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownAuction`]; then [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost. Within a unit of work, a drop breaks its innermost block, as of every statement.
+    ///
+    /// # Example: the next bid
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// # use auction_ledger_migration::{Migrator, MigratorTrait};
+    /// use auction_ledger::{AuctionLedger, AuctionTerms, Currency};
+    /// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+    /// # Migrator::up(&db, None).await?;
+    /// # let ledger = AuctionLedger::new(db);
+    /// # let terms = AuctionTerms::english(Currency::EUR, 10.into(), 5.into()).ends_in(Duration::from_secs(60));
+    /// # let id = ledger.open_auction("sam", "brass telescope", terms).await?.id;
+    /// # ledger.deposit("ann", Currency::EUR, 100.into()).await?;
+    /// ledger.place_bid(id, "ann", 12.into()).await?;
+    /// let auction = ledger.auction(id).await?;
+    /// assert_eq!(auction.price, Some(12.into()));
+    /// assert_eq!(auction.next_minimum, Some(17.into()));
+    /// # Ok(()) }
+    /// ```
+    pub fn auction(&self, auction: AuctionId) -> GetAuction<'_> {
+        GetAuction {
+            ledger: self,
+            within: None,
+            auction,
+        }
+    }
+
+    /// Reads the wallet of a user. Whoever has never had one has nothing available and nothing held.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidUser`], [`Error::CurrencyMismatch`]; then [`Error::Database`], [`Error::MigrationsMissing`],
+    /// [`Error::Damaged`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost. Within a unit of work, a drop breaks its innermost block, as of every statement.
+    ///
+    /// # Example: no wallet yet
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use auction_ledger_migration::{Migrator, MigratorTrait};
+    /// use auction_ledger::{AuctionLedger, Currency};
+    /// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+    /// # Migrator::up(&db, None).await?;
+    /// # let ledger = AuctionLedger::new(db);
+    /// assert!(ledger.wallet("ann", Currency::EUR).await?.available.is_zero());
+    /// # Ok(()) }
+    /// ```
+    pub fn wallet(&self, user: impl Into<UserId>, currency: Currency) -> GetWallet<'_> {
+        GetWallet {
+            ledger: self,
+            within: None,
+            user: user.into(),
+            currency,
+        }
+    }
+}
+
+/// An auction to be read: [`AuctionLedger::auction`].
+#[derive(Debug)]
+#[must_use = "a request does nothing until it is awaited"]
+pub struct GetAuction<'a> {
+    ledger: &'a AuctionLedger,
+    within: Option<&'a UnitOfWork>,
+    auction: AuctionId,
+}
+
+impl GetAuction<'_> {
+    async fn read<C: ConnectionTrait>(&self, connection: &C) -> Result<Auction, Error> {
+        let row = auction::Entity::find_by_id(self.auction.get())
+            .one(connection)
+            .await?;
+        let row = row.ok_or(Error::UnknownAuction {
+            auction: self.auction,
+        })?;
+        let ids = [Some(row.seller_wallet_id), row.leader_wallet_id];
+        let wallets = wallet::Entity::find()
+            .filter(wallet::Column::Id.is_in(ids.into_iter().flatten()))
+            .all(connection)
+            .await?;
+        let owner = |id: i64| {
+            let wallet = wallets.iter().find(|wallet| wallet.id == id);
+            let owner = wallet.and_then(|wallet| String::from_utf8(wallet.owner.clone()).ok());
+            owner
+                .map(UserId::from)
+                .ok_or_else(|| Error::damaged(format!("wallet {id} of auction {}", row.id)))
+        };
+        Auction::of(
+            &row,
+            owner(row.seller_wallet_id)?,
+            row.leader_wallet_id.map(owner).transpose()?,
+        )
+    }
+}
+
+/// A wallet to be read: [`AuctionLedger::wallet`].
+#[derive(Debug)]
+#[must_use = "a request does nothing until it is awaited"]
+pub struct GetWallet<'a> {
+    ledger: &'a AuctionLedger,
+    within: Option<&'a UnitOfWork>,
+    user: UserId,
+    currency: Currency,
+}
+
+impl GetWallet<'_> {
+    async fn read<C: ConnectionTrait>(&self, connection: &C) -> Result<Wallet, Error> {
+        self.user.validate()?;
+        let row = wallet::Entity::find()
+            .filter(wallet::Column::Owner.eq(self.user.as_bytes()))
+            .filter(wallet::Column::Currency.eq(self.currency.code()))
+            .one(connection)
+            .await?;
+        let Some(row) = row else {
+            return Ok(Wallet::empty(self.user.clone(), self.currency));
+        };
+        let account = Account::from_row(row)?;
+        if account.currency != self.currency {
+            let stored = account.currency.exponent();
+            return Err(Error::CurrencyMismatch {
+                given: self.currency,
+                stored,
+            });
+        }
+        Ok(Wallet::of(&account))
+    }
+}
+
+/// Makes a query out of a struct with the fields `ledger` and `within`, and the method `read(&self, connection)`.
+macro_rules! query {
+    ($query:ident -> $output:ty) => {
+        impl<'a> $query<'a> {
+            /// Reads in `uow`, and so what it has written but not committed yet.
+            pub fn within(mut self, uow: &'a UnitOfWork) -> Self {
+                self.within = Some(uow);
+                self
+            }
+        }
+
+        impl<'a> std::future::IntoFuture for $query<'a> {
+            type Output = Result<$output, Error>;
+            type IntoFuture = futures::future::BoxFuture<'a, Self::Output>;
+
+            fn into_future(self) -> Self::IntoFuture {
+                Box::pin(async move {
+                    match self.within {
+                        Some(uow) => self.read(uow).await,
+                        None => self.read(&self.ledger.db).await,
+                    }
+                })
+            }
+        }
+    };
+}
+
+query!(GetAuction -> Auction);
+query!(GetWallet -> Wallet);

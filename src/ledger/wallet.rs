@@ -1,0 +1,303 @@
+//! Money into and out of wallets.
+
+use std::collections::BTreeSet;
+
+use rust_decimal::Decimal;
+
+use super::AuctionLedger;
+use super::request::verb;
+use super::store::{self, Account, Change, Changes};
+use crate::entity::entry;
+use crate::error::{self, Error};
+use crate::id::{OperationId, UserId};
+use crate::money::{Amount, BALANCE_MAX, Currency};
+use crate::rules::{Micros, Rejection};
+use crate::unit_of_work::UnitOfWork;
+
+/// The money of one user in one currency.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Wallet {
+    /// Whose it is.
+    pub user: UserId,
+    /// The currency of the amounts.
+    pub currency: Currency,
+    /// What the user can spend.
+    pub available: Decimal,
+    /// What is promised to open auctions.
+    pub held: Decimal,
+}
+
+impl Wallet {
+    pub(super) fn of(account: &Account) -> Self {
+        let currency = account.currency;
+        Self {
+            user: account.owner.clone(),
+            currency,
+            available: currency.decimal_of_minor(account.available),
+            held: currency.decimal_of_minor(account.held),
+        }
+    }
+
+    /// What a user who has never had a wallet has.
+    pub(super) fn empty(user: UserId, currency: Currency) -> Self {
+        let zero = currency.decimal(Amount::ZERO);
+        Self {
+            user,
+            currency,
+            available: zero,
+            held: zero,
+        }
+    }
+}
+
+impl AuctionLedger {
+    /// Adds `amount` to the available money of a user, and makes the wallet if there is none.
+    ///
+    /// Money comes into the system here and nowhere else. Call it in the unit of work in which the host records the
+    /// payment.
+    ///
+    /// # Errors
+    ///
+    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the memo), [`Error::InvalidAmount`],
+    /// [`Error::CurrencyMismatch`], [`Rejection::BalanceTooLarge`]. Nothing is written. Then [`Error::UnitOfWork`] and
+    /// [`Error::Database`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before COMMIT is sent: nothing happened. Dropped later: the money is there. Within a unit of work, a drop
+    /// breaks its innermost block.
+    ///
+    /// # Locking
+    ///
+    /// The user's wallet.
+    ///
+    /// # Example: fifty euros
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use auction_ledger_migration::{Migrator, MigratorTrait};
+    /// use auction_ledger::{AuctionLedger, Currency};
+    /// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+    /// # Migrator::up(&db, None).await?;
+    /// # let ledger = AuctionLedger::new(db);
+    /// let wallet = ledger.deposit("ann", Currency::EUR, 50.into()).memo("card payment 4711").await?;
+    /// assert_eq!((wallet.available, wallet.held), (50.into(), 0.into()));
+    /// # Ok(()) }
+    /// ```
+    pub fn deposit(
+        &self,
+        user: impl Into<UserId>,
+        currency: Currency,
+        amount: Decimal,
+    ) -> Deposit<'_> {
+        Deposit {
+            ledger: self,
+            within: None,
+            transfer: Transfer::new(user.into(), currency, amount),
+        }
+    }
+
+    /// Takes `amount` from the available money of a user. Held money cannot be withdrawn.
+    ///
+    /// Money leaves the system here and nowhere else.
+    ///
+    /// # Errors
+    ///
+    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the memo), [`Error::InvalidAmount`],
+    /// [`Error::CurrencyMismatch`], [`Rejection::InsufficientFunds`], also for a user without a wallet. Nothing is
+    /// written. Then [`Error::UnitOfWork`] and [`Error::Database`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before COMMIT is sent: nothing happened. Dropped later: the money is gone. Within a unit of work, a drop
+    /// breaks its innermost block.
+    ///
+    /// # Locking
+    ///
+    /// The user's wallet.
+    ///
+    /// # Example: more than there is
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use auction_ledger_migration::{Migrator, MigratorTrait};
+    /// use auction_ledger::{AuctionLedger, Currency, Rejection};
+    /// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+    /// # Migrator::up(&db, None).await?;
+    /// # let ledger = AuctionLedger::new(db);
+    /// ledger.deposit("ann", Currency::EUR, 50.into()).await?;
+    /// let refused = ledger.withdraw("ann", Currency::EUR, 80.into()).await.unwrap_err();
+    /// let expected = Rejection::InsufficientFunds { needed: 80.into(), available: 50.into() };
+    /// assert_eq!(refused.rejection(), Some(&expected));
+    /// # Ok(()) }
+    /// ```
+    pub fn withdraw(
+        &self,
+        user: impl Into<UserId>,
+        currency: Currency,
+        amount: Decimal,
+    ) -> Withdraw<'_> {
+        Withdraw {
+            ledger: self,
+            within: None,
+            transfer: Transfer::new(user.into(), currency, amount),
+        }
+    }
+}
+
+/// A deposit to be made: [`AuctionLedger::deposit`].
+#[derive(Debug)]
+#[must_use = "a request does nothing until it is awaited"]
+pub struct Deposit<'a> {
+    ledger: &'a AuctionLedger,
+    within: Option<&'a UnitOfWork>,
+    transfer: Transfer,
+}
+
+/// A withdrawal to be made: [`AuctionLedger::withdraw`].
+#[derive(Debug)]
+#[must_use = "a request does nothing until it is awaited"]
+pub struct Withdraw<'a> {
+    ledger: &'a AuctionLedger,
+    within: Option<&'a UnitOfWork>,
+    transfer: Transfer,
+}
+
+impl Deposit<'_> {
+    /// A note for the entry: at most 200 bytes, without NUL.
+    pub fn memo(mut self, memo: impl Into<String>) -> Self {
+        self.transfer.memo = Some(memo.into());
+        self
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.transfer.check()
+    }
+
+    async fn run(&self, uow: &UnitOfWork) -> Result<Wallet, Error> {
+        let amount = self.transfer.amount()?;
+        let (account, now) =
+            store::lock_or_make_wallet(uow, &self.ledger.clock, &self.transfer.owner).await?;
+        let total = account
+            .available
+            .checked_add(account.held)
+            .and_then(|total| total.checked_add(amount.minor()));
+        if total.is_none_or(|total| total > BALANCE_MAX) {
+            let maximum = account.currency.decimal_of_minor(BALANCE_MAX);
+            return Err(Rejection::BalanceTooLarge { maximum }.into());
+        }
+        // From here the deposit must succeed: every refusal has been given above.
+        self.transfer
+            .write(uow, account, entry::Kind::Deposit, amount.gain(), now)
+            .await
+    }
+}
+
+impl Withdraw<'_> {
+    /// A note for the entry: at most 200 bytes, without NUL.
+    pub fn memo(mut self, memo: impl Into<String>) -> Self {
+        self.transfer.memo = Some(memo.into());
+        self
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.transfer.check()
+    }
+
+    async fn run(&self, uow: &UnitOfWork) -> Result<Wallet, Error> {
+        let amount = self.transfer.amount()?;
+        let owners = BTreeSet::from([self.transfer.owner.clone()]);
+        let mut locked =
+            store::lock_wallets(uow, &self.ledger.clock, &BTreeSet::new(), &owners).await?;
+        let wallet = locked.of(&self.transfer.owner)?;
+        let account = wallet.and_then(|wallet| locked.accounts.remove(&wallet));
+        let available = account.as_ref().map_or(0, |account| account.available);
+        let Some(account) = account.filter(|_| amount.minor() <= available) else {
+            let currency = self.transfer.owner.1;
+            let (needed, available) = (
+                currency.decimal(amount),
+                currency.decimal_of_minor(available),
+            );
+            return Err(Rejection::InsufficientFunds { needed, available }.into());
+        };
+        // From here the withdrawal must succeed: every refusal has been given above.
+        self.transfer
+            .write(
+                uow,
+                account,
+                entry::Kind::Withdrawal,
+                amount.loss(),
+                locked.now,
+            )
+            .await
+    }
+}
+
+verb!(Deposit -> Wallet);
+verb!(Withdraw -> Wallet);
+
+/// Money across the border of the system.
+#[derive(Debug)]
+struct Transfer {
+    owner: store::Owner,
+    amount: Decimal,
+    memo: Option<String>,
+}
+
+impl Transfer {
+    fn new(user: UserId, currency: Currency, amount: Decimal) -> Self {
+        Self {
+            owner: (user, currency),
+            amount,
+            memo: None,
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.owner.0.validate()?;
+        error::memo(self.memo.as_deref())?;
+        self.amount().map(drop)
+    }
+
+    fn amount(&self) -> Result<Amount, Error> {
+        self.owner
+            .1
+            .amount(self.amount)
+            .map_err(|error| Error::InvalidAmount {
+                what: "amount",
+                error,
+            })
+    }
+
+    async fn write(
+        &self,
+        uow: &UnitOfWork,
+        mut account: Account,
+        kind: entry::Kind,
+        delta: i64,
+        at: Micros,
+    ) -> Result<Wallet, Error> {
+        let change = Change {
+            operation: OperationId::new().get(),
+            kind,
+            available_delta: delta,
+            held_delta: 0,
+            auction: None,
+            memo: self.memo.as_deref(),
+            at,
+        };
+        let entry = store::enter(&mut account, &change);
+        let wallet = Wallet::of(&account);
+        store::save(
+            uow,
+            &Changes {
+                accounts: vec![account],
+                entries: vec![entry],
+                ..Changes::default()
+            },
+        )
+        .await?;
+        Ok(wallet)
+    }
+}

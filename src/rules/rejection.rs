@@ -1,0 +1,123 @@
+//! What the rules say when they say no.
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+
+use super::AuctionState;
+
+/// The rules said no. Nothing was written, and no money moved.
+///
+/// A rejection carries what the caller needs next, and never what is another's secret.
+/// Amounts are in the auction's (or the wallet's) currency.
+///
+/// The variants are in the order of the checks, so the first that applies is the one that is given:
+///
+/// - a bid: [`Closed`](Self::Closed), [`NotOpenYet`](Self::NotOpenYet), [`Ended`](Self::Ended),
+///   [`SellerCannotBid`](Self::SellerCannotBid), [`BelowMinimum`](Self::BelowMinimum),
+///   [`NotOnIncrement`](Self::NotOnIncrement), [`InsufficientFunds`](Self::InsufficientFunds);
+/// - a purchase: [`Closed`](Self::Closed), [`NotOpenYet`](Self::NotOpenYet),
+///   [`Ended`](Self::Ended), [`BuyNowUnavailable`](Self::BuyNowUnavailable),
+///   [`SellerCannotBuy`](Self::SellerCannotBuy), [`InsufficientFunds`](Self::InsufficientFunds).
+///
+/// # Example: a form that offers the next valid bid
+///
+/// ```
+/// use auction_ledger::Rejection;
+/// use rust_decimal::Decimal;
+///
+/// fn suggestion(rejection: &Rejection) -> Option<Decimal> {
+///     match rejection {
+///         Rejection::BelowMinimum { minimum } => Some(*minimum),
+///         Rejection::NotOnIncrement { below, above, .. } => Some(above.unwrap_or(*below)),
+///         _ => None,
+///     }
+/// }
+///
+/// let low = Rejection::BelowMinimum { minimum: Decimal::new(10_50, 2) };
+/// assert_eq!(low.to_string(), "a bid must be at least 10.50");
+/// assert_eq!(suggestion(&low), Some(Decimal::new(10_50, 2)));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The auction was sold, ended without a winner, or was cancelled.
+    #[error("the auction is over: {state}")]
+    Closed {
+        /// What has become of it; never [`AuctionState::Open`].
+        state: AuctionState,
+    },
+    /// The auction is not open yet.
+    #[error("the auction opens at {starts_at}")]
+    NotOpenYet {
+        /// The first instant at which a bid counts.
+        starts_at: DateTime<Utc>,
+    },
+    /// The end has passed; the auction has not been settled yet.
+    #[error("the auction ended at {at}")]
+    Ended {
+        /// The end: the first instant at which no bid counts any more.
+        at: DateTime<Utc>,
+    },
+    /// There is no buy-now price, or the price of the auction has reached it.
+    #[error("the auction cannot be bought now")]
+    BuyNowUnavailable,
+    /// The seller never bids on the own auction.
+    #[error("a seller cannot bid on their own auction")]
+    SellerCannotBid,
+    /// The seller never buys the own auction.
+    #[error("a seller cannot buy their own auction")]
+    SellerCannotBuy,
+    /// The bid is less than the start price or, after the first bid, than the price and its
+    /// increment.
+    #[error("a bid must be at least {minimum}")]
+    BelowMinimum {
+        /// The least that would be accepted as things stand: a valid bid, multiples and the buy-now
+        /// price considered.
+        /// Where the price has come within an increment of
+        /// [`Currency::maximum`](crate::Currency::maximum) it is more than an amount can be, and
+        /// nobody can bid it.
+        minimum: Decimal,
+    },
+    /// The bid is high enough, but not one of the multiples the auction asks for.
+    #[error("a bid must be a multiple of {multiple_of}")]
+    NotOnIncrement {
+        /// What bids must be multiples of, counted from zero.
+        multiple_of: Decimal,
+        /// The next lower valid bid.
+        below: Decimal,
+        /// The next higher valid bid; `None` if it is more than an amount can be.
+        above: Option<Decimal>,
+    },
+    /// There is not enough money available. A user without a wallet has nothing available.
+    #[error("{needed} is needed and {available} is available")]
+    InsufficientFunds {
+        /// What has to be available: for whoever leads, only what the own hold does not cover.
+        needed: Decimal,
+        /// What is available.
+        available: Decimal,
+    },
+    /// A wallet would hold more than the ledger counts to.
+    #[error("a wallet holds at most {maximum}")]
+    BalanceTooLarge {
+        /// The most that one wallet can hold, available and held together: 10^18 minor units.
+        maximum: Decimal,
+    },
+}
+
+impl Rejection {
+    /// Whether the auction does not take bids because of its state: it is not open yet, or it is
+    /// over.
+    ///
+    /// An auction past its end that nobody has settled is [`Ended`](Self::Ended), which is not
+    /// meant here.
+    ///
+    /// ```
+    /// use auction_ledger::{AuctionState, Rejection};
+    ///
+    /// assert!(Rejection::Closed { state: AuctionState::Sold }.is_not_active());
+    /// assert!(!Rejection::BuyNowUnavailable.is_not_active());
+    /// ```
+    pub const fn is_not_active(&self) -> bool {
+        matches!(self, Self::Closed { .. } | Self::NotOpenYet { .. })
+    }
+}
