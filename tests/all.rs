@@ -19,7 +19,5 @@
     missing_docs
 )]
 
-mod support;
-
-#[path = "support/harness.rs"]
 mod harness;
+mod support;

@@ -25,10 +25,6 @@ pub(crate) enum Command {
     clippy::disallowed_methods,
     reason = "a migration needs no hooks, and the task it runs in is not dropped"
 )]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the migrations know nothing of the unit of work"
-)]
 pub(crate) async fn run(db: SchemaManagerConnection<'_>, command: Command) -> Result<(), DbErr> {
     match db {
         SchemaManagerConnection::Connection(pool) => {

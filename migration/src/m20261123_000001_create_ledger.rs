@@ -41,10 +41,6 @@ impl MigrationTrait for Migration {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the migrations know nothing of the unit of work"
-)]
 /// Runs the statements in a transaction, or in a savepoint of the migrator's: `SeaORM` opens none of its own on SQLite.
 #[expect(
     clippy::disallowed_methods,

@@ -126,11 +126,11 @@ pub(super) const UP: &[&str] = &[
     r"CREATE INDEX al_key_at ON al_key (at)",
     r"CREATE OR REPLACE FUNCTION al_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+        RAISE EXCEPTION '% is append-only', TG_TABLE_NAME;
     END $$",
     r"CREATE OR REPLACE FUNCTION al_refuse_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        RAISE EXCEPTION '% cannot be truncated', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+        RAISE EXCEPTION '% cannot be truncated', TG_TABLE_NAME;
     END $$",
     // The schema is the table's own: a caller's search_path may name another, or none.
     r"CREATE OR REPLACE FUNCTION al_refuse_wallet_delete() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -140,7 +140,7 @@ pub(super) const UP: &[&str] = &[
         EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I.al_entry WHERE wallet_id = $1)', TG_TABLE_SCHEMA)
             INTO has_history USING OLD.id;
         IF has_history THEN
-            RAISE EXCEPTION 'al_wallet % has entries and cannot be deleted', OLD.id USING ERRCODE = 'restrict_violation';
+            RAISE EXCEPTION 'al_wallet % has entries and cannot be deleted', OLD.id;
         END IF;
         RETURN OLD;
     END $$",
@@ -153,7 +153,7 @@ pub(super) const UP: &[&str] = &[
             TG_TABLE_SCHEMA
         ) INTO has_history USING OLD.id;
         IF has_history THEN
-            RAISE EXCEPTION 'al_auction % has acts or bids and cannot be deleted', OLD.id USING ERRCODE = 'restrict_violation';
+            RAISE EXCEPTION 'al_auction % has acts or bids and cannot be deleted', OLD.id;
         END IF;
         RETURN OLD;
     END $$",
