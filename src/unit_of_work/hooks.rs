@@ -8,7 +8,6 @@
 //! 6. `before_commit` and `after_rollback` callbacks follow rules 1 to 3; `after_rollback` runs where the others are
 //!    discarded.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 
@@ -39,14 +38,13 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> CallbackOutput for Resul
 type Outcome = Result<(), CallbackError>;
 type OnCommit = Box<dyn FnOnce() -> BoxFuture<'static, Outcome> + Send>;
 pub(super) type BeforeCommit = Box<dyn FnOnce(UnitOfWork) -> BoxFuture<'static, Outcome> + Send>;
-pub(super) type AfterRollback =
-    Box<dyn FnOnce(RollbackReason) -> BoxFuture<'static, Outcome> + Send>;
+type AfterRollback = Box<dyn FnOnce(RollbackReason) -> BoxFuture<'static, Outcome> + Send>;
 
 /// The callbacks of one unit of work, each with the depth of the block it belongs to.
 #[derive(Default)]
 pub(super) struct Hooks {
     on_commit: Vec<(usize, Hook)>,
-    before_commit: VecDeque<(usize, BeforeCommit)>,
+    before_commit: Vec<(usize, BeforeCommit)>,
     after_rollback: Vec<(usize, AfterRollback)>,
 }
 
@@ -79,7 +77,7 @@ impl Hooks {
     {
         let callback =
             Box::new(move |uow| async move { callback(uow).await.into_result() }.boxed());
-        self.before_commit.push_back((depth, callback));
+        self.before_commit.push((depth, callback));
     }
 
     pub(super) fn after_rollback<F, Fut>(&mut self, depth: usize, callback: F)
@@ -103,18 +101,17 @@ impl Hooks {
         }
     }
 
-    /// Rule 3: discards what belongs to the block at `depth` and inside it, and returns its `after_rollback` callbacks.
-    pub(super) fn discard(&mut self, depth: usize) -> Vec<AfterRollback> {
-        self.on_commit.retain(|(owner, _)| *owner < depth);
-        self.before_commit.retain(|(owner, _)| *owner < depth);
-        self.after_rollback
-            .extract_if(.., |(owner, _)| *owner >= depth)
-            .map(|(_, callback)| callback)
-            .collect()
+    /// Rule 3: takes out what belongs to the block at `depth` and inside it.
+    pub(super) fn discard(&mut self, depth: usize) -> Discarded {
+        Discarded(Self {
+            on_commit: take(&mut self.on_commit, depth),
+            before_commit: take(&mut self.before_commit, depth),
+            after_rollback: take(&mut self.after_rollback, depth),
+        })
     }
 
     pub(super) fn next_before_commit(&mut self) -> Option<BeforeCommit> {
-        self.before_commit.pop_front().map(|(_, callback)| callback)
+        (!self.before_commit.is_empty()).then(|| self.before_commit.remove(0).1)
     }
 
     pub(super) fn take_on_commit(&mut self) -> Vec<Hook> {
@@ -123,6 +120,11 @@ impl Hooks {
             .map(|(_, hook)| hook)
             .collect()
     }
+}
+
+/// Takes out what belongs to the block at `depth` and inside it.
+fn take<T>(list: &mut Vec<(usize, T)>, depth: usize) -> Vec<(usize, T)> {
+    list.extract_if(.., |(owner, _)| *owner >= depth).collect()
 }
 
 /// Runs one callback and catches its panic, also one thrown before its future exists.
@@ -160,11 +162,27 @@ pub(super) async fn run_on_commit(hooks: Vec<Hook>) -> HookReport {
     report
 }
 
-/// Rule 6: tells the callbacks of a block that it has been rolled back. A failure is logged and stops nobody.
-pub(super) async fn run_after_rollback(callbacks: Vec<AfterRollback>, reason: RollbackReason) {
-    for callback in callbacks {
-        if let Err(error) = run(|| callback(reason)).await {
-            tracing::warn!(%error, ?reason, "a callback after the rollback failed");
+/// Callbacks taken out of the registry. What they captured is the host's and may come back to the unit of work when it is
+/// dropped, so it is dropped here and never under a lock.
+#[must_use]
+pub(super) struct Discarded(Hooks);
+
+impl Discarded {
+    pub(super) fn nothing() -> Self {
+        Self(Hooks::default())
+    }
+
+    /// Rule 6: tells the `after_rollback` callbacks that their block has been rolled back. A failure is logged and stops
+    /// nobody.
+    pub(super) async fn tell(self, reason: RollbackReason) {
+        for (_, callback) in self.0.after_rollback {
+            if let Err(error) = run(|| callback(reason)).await {
+                tracing::warn!(%error, ?reason, "a callback after the rollback failed");
+            }
         }
+    }
+
+    pub(super) fn has_listeners(&self) -> bool {
+        !self.0.after_rollback.is_empty()
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::MutexGuard as ConnectionGuard;
 use tracing::Instrument;
 
 use super::error::{Cause, Error};
-use super::hooks::{self, Hooks};
+use super::hooks::{self, Discarded, Hooks};
 use super::outcome::{HookReport, RollbackReason};
 use super::root::Options;
 use crate::backend::{Dialect, ErrorKind};
@@ -375,10 +375,7 @@ impl Session {
         let abandoned = self.state().abandoned_child(id);
         if let Some(child) = abandoned {
             let callbacks = self.undo(transaction, child).await;
-            self.runtime.spawn(hooks::run_after_rollback(
-                callbacks,
-                RollbackReason::Dropped,
-            ));
+            self.runtime.spawn(callbacks.tell(RollbackReason::Dropped));
         }
         // Whoever held the connection before us may have changed everything.
         self.state().innermost(id)?;
@@ -462,12 +459,9 @@ impl Session {
     }
 
     /// Callbacks run in a task of their own, so that a dropped caller does not stop them halfway.
-    async fn tell(&self, callbacks: Vec<hooks::AfterRollback>, reason: RollbackReason) {
-        if !callbacks.is_empty() {
-            _ = self
-                .runtime
-                .spawn(hooks::run_after_rollback(callbacks, reason))
-                .await;
+    async fn tell(&self, callbacks: Discarded, reason: RollbackReason) {
+        if callbacks.has_listeners() {
+            _ = self.runtime.spawn(callbacks.tell(reason)).await;
         }
     }
 
@@ -497,10 +491,7 @@ impl Session {
         let abandoned = self.state().abandoned_child(id);
         if let Some(child) = abandoned {
             let callbacks = self.undo(transaction, child).await;
-            self.runtime.spawn(hooks::run_after_rollback(
-                callbacks,
-                RollbackReason::Dropped,
-            ));
+            self.runtime.spawn(callbacks.tell(RollbackReason::Dropped));
         }
         let state = self.state();
         let depth = state.innermost(id)?;
@@ -516,13 +507,9 @@ impl Session {
     /// Undoes the block `id` and every block inside it, and returns the callbacks that are to be told.
     ///
     /// Without a savepoint to go back to, the parent is broken and inherits the callbacks.
-    async fn undo(
-        &self,
-        transaction: &DatabaseTransaction,
-        id: BlockId,
-    ) -> Vec<hooks::AfterRollback> {
+    async fn undo(&self, transaction: &DatabaseTransaction, id: BlockId) -> Discarded {
         let Ok((depth, parent, savepoint)) = self.place(id) else {
-            return Vec::new();
+            return Discarded::nothing();
         };
         let fatal = self.state().fatal.is_some();
         if savepoint && !fatal {
@@ -557,7 +544,7 @@ impl Session {
         state.break_block(depth.saturating_sub(1), cause);
         drop(state);
         self.fold(depth);
-        Vec::new()
+        Discarded::nothing()
     }
 
     /// Reads the answer of a statement that was dropped, so that its error is not taken for that of the next one.
@@ -604,17 +591,17 @@ impl Session {
         match transaction.commit().await {
             Ok(()) => {
                 let on_commit = self.state().hooks.take_on_commit();
-                self.forget();
+                drop(self.forget());
                 Ok(hooks::run_on_commit(on_commit).await)
             }
             Err(error) if ErrorKind::of(&error).proves_not_committed() => {
                 // The driver rolls back when it drops the transaction.
                 let callbacks = self.forget();
-                hooks::run_after_rollback(callbacks, RollbackReason::CommitRefused).await;
+                callbacks.tell(RollbackReason::CommitRefused).await;
                 Err(Error::CommitRefused { error })
             }
             Err(error) => {
-                self.forget();
+                drop(self.forget());
                 Err(Error::CommitUnknown { error })
             }
         }
@@ -666,11 +653,11 @@ impl Session {
             // The pool pings the connection before anybody else gets it, and drops a dead one.
             tracing::warn!(%error, ?reason, "the rollback failed; the server rolls back when the connection closes");
         }
-        hooks::run_after_rollback(self.forget(), reason).await;
+        self.forget().tell(reason).await;
     }
 
     /// Clears the stack and the registry.
-    fn forget(&self) -> Vec<hooks::AfterRollback> {
+    fn forget(&self) -> Discarded {
         let mut state = self.state();
         state.blocks.clear();
         state.hooks.discard(0)
