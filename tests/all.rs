@@ -21,3 +21,4 @@
 
 mod harness;
 mod support;
+mod unit_of_work;

@@ -1,0 +1,3 @@
+//! The unit of work, on every database.
+
+mod vectors;
