@@ -117,10 +117,30 @@ const CONTROL: [&str; 9] = [
 ];
 
 /// What MariaDB and MySQL commit before, and sometimes after; and PREPARE and EXECUTE, which hide what they run.
-const MYSQL_IMPLICIT_COMMIT: [&str; 22] = [
-    "ALTER", "ANALYZE", "CACHE", "CHANGE", "CHECK", "CREATE", "DROP", "EXECUTE", "FLUSH", "GRANT",
-    "INSTALL", "LOAD", "LOCK", "OPTIMIZE", "PREPARE", "RENAME", "REPAIR", "RESET", "REVOKE",
-    "STOP", "TRUNCATE", "UNLOCK",
+const MYSQL_IMPLICIT_COMMIT: [&str; 23] = [
+    "ALTER",
+    "ANALYZE",
+    "CACHE",
+    "CHANGE",
+    "CHECK",
+    "CREATE",
+    "DROP",
+    "EXECUTE",
+    "FLUSH",
+    "GRANT",
+    "INSTALL",
+    "LOAD",
+    "LOCK",
+    "OPTIMIZE",
+    "PREPARE",
+    "RENAME",
+    "REPAIR",
+    "RESET",
+    "REVOKE",
+    "STOP",
+    "TRUNCATE",
+    "UNINSTALL",
+    "UNLOCK",
 ];
 
 /// Splits SQL into words and semicolons, and passes over strings, quoted names and comments.
