@@ -198,3 +198,22 @@ pub(crate) fn memo(text: Option<&str>) -> Result<(), Error> {
         error,
     })
 }
+
+/// A reason: up to 200 characters.
+pub(crate) fn reason(text: Option<&str>) -> Result<(), Error> {
+    let text = text.unwrap_or_default();
+    let length = text.chars().count();
+    let error = match text {
+        _ if length > 200 => TextError::TooLong {
+            length,
+            limit: 200,
+            unit: "characters",
+        },
+        _ if text.contains('\0') => TextError::ContainsNul,
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidText {
+        what: "reason",
+        error,
+    })
+}

@@ -35,6 +35,7 @@ mod backend;
 mod clock;
 pub mod entity;
 mod error;
+mod event;
 mod id;
 mod ledger;
 mod money;
@@ -44,10 +45,17 @@ pub mod unit_of_work;
 #[cfg(feature = "testing")]
 pub use clock::ManualClock;
 pub use error::{Error, TextError};
+#[cfg(feature = "testing")]
+pub use event::RecordingSink;
+pub use event::{
+    AuctionEvent, BroadcastSink, EventKind, EventReader, EventReaderError, EventSink, SaleKind,
+    SinkError,
+};
 pub use id::{AuctionId, OperationId, UserId, UserIdError, WalletId};
 pub use ledger::{
-    Auction, AuctionLedger, AuctionTerms, Bid, BuyNow, Deposit, GetAuction, GetWallet, OpenAuction,
-    Outbid, PlaceBid, Purchase, Wallet, Withdraw,
+    ActRecord, Auction, AuctionLedger, AuctionTerms, Bid, BidRecord, BuyNow, Cancel, Cancellation,
+    CloseEarly, Deposit, Entry, GetActs, GetAuction, GetBalanceAt, GetBids, GetEntries, GetWallet,
+    OpenAuction, Outbid, PlaceBid, Purchase, Sale, Settle, Settlement, Sweep, Wallet, Withdraw,
 };
 pub use money::{AmountError, Currency, CurrencyError};
 pub use rules::{AuctionState, Rejection, TermsError};

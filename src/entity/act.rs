@@ -37,6 +37,15 @@ pub enum Kind {
     /// It was bought at its buy-now price.
     #[sea_orm(num_value = 2)]
     Bought,
+    /// It was settled after its end: sold to the leader, or unsold.
+    #[sea_orm(num_value = 3)]
+    Settled,
+    /// It was closed before its end: sold to the leader, or unsold.
+    #[sea_orm(num_value = 4)]
+    ClosedEarly,
+    /// It was called off.
+    #[sea_orm(num_value = 5)]
+    Cancelled,
 }
 
 /// What an act refers to.

@@ -17,38 +17,47 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 
+use super::receipt::{Accepted, Row};
 use super::store::{self, Account, Change, Changes, Locked, Lot};
-use super::{AuctionLedger, Bid, Outbid, Purchase};
-use crate::clock::Clock;
-use crate::entity::{act, bid, entry};
+use super::{AuctionLedger, Bid, Cancellation, Purchase, Settlement};
+use crate::entity::entry;
 use crate::error::{self, Error};
+use crate::event::AuctionEvent;
 use crate::id::{AuctionId, OperationId, UserId, WalletId};
-use crate::money::{Amount, BALANCE_MAX};
-use crate::rules::{self, Funds, MoveKind, Rejection, Verdict};
+use crate::money::BALANCE_MAX;
+use crate::rules::{self, Actor, Funds, MoveKind, Rejection, Verdict};
 use crate::unit_of_work::UnitOfWork;
 
 /// What somebody wants of an auction.
 #[derive(Clone, Debug)]
 pub(super) struct Command {
     pub(super) auction: AuctionId,
-    pub(super) user: UserId,
+    /// Who wants it; `None` is the house.
+    pub(super) user: Option<UserId>,
     pub(super) wish: Wish,
+    /// A note for the entries.
     pub(super) memo: Option<String>,
+    /// Why, for the act.
+    pub(super) reason: Option<String>,
 }
 
 impl Command {
-    pub(super) fn new(auction: AuctionId, user: UserId, wish: Wish) -> Self {
+    pub(super) fn new(auction: AuctionId, user: Option<UserId>, wish: Wish) -> Self {
         Self {
             auction,
             user,
             wish,
             memo: None,
+            reason: None,
         }
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
-        self.user.validate()?;
-        error::memo(self.memo.as_deref())
+        if let Some(user) = &self.user {
+            user.validate()?;
+        }
+        error::memo(self.memo.as_deref())?;
+        error::reason(self.reason.as_deref())
     }
 
     /// Carries out this command alone: a list of one.
@@ -57,7 +66,7 @@ impl Command {
         uow: &UnitOfWork,
         ledger: &AuctionLedger,
     ) -> Result<Outcome, Error> {
-        let mut outcomes = execute(uow, &ledger.clock, std::slice::from_ref(self)).await?;
+        let mut outcomes = execute(uow, ledger, std::slice::from_ref(self)).await?;
         outcomes.pop().expect("one command has one outcome")
     }
 }
@@ -66,6 +75,9 @@ impl Command {
 pub(super) enum Wish {
     Bid(Decimal),
     Buy,
+    Settle,
+    CloseEarly,
+    Cancel,
 }
 
 /// What became of a command that was accepted.
@@ -73,6 +85,8 @@ pub(super) enum Wish {
 pub(super) enum Outcome {
     Bid(Bid),
     Purchase(Purchase),
+    Settlement(Settlement),
+    Cancellation(Cancellation),
 }
 
 /// Carries commands out, in their order, and tells for each what became of it.
@@ -82,23 +96,27 @@ pub(super) enum Outcome {
 /// The database's; a command's own refusal is in the list.
 pub(super) async fn execute(
     uow: &UnitOfWork,
-    clock: &Clock,
+    ledger: &AuctionLedger,
     commands: &[Command],
 ) -> Result<Vec<Result<Outcome, Error>>, Error> {
     let ids = commands.iter().map(|command| command.auction).collect();
     let lots = store::lock_auctions(uow, &ids).await?;
     let (wallets, owners) = touched(&lots, commands);
-    let locked = store::lock_wallets(uow, clock, &wallets, &owners).await?;
+    let locked = store::lock_wallets(uow, &ledger.clock, &wallets, &owners).await?;
     let mut fold = Fold {
         locked,
         lots,
         changed: BTreeSet::new(),
         changes: Changes::default(),
+        events: Vec::new(),
     };
     let outcomes = commands.iter().map(|command| fold.judge(command)).collect();
-    let changes = fold.finish();
+    let (changes, events) = fold.finish();
     if !changes.lots.is_empty() {
         store::save(uow, &changes).await?;
+    }
+    for (auction, events) in events {
+        ledger.dispatch.stage(uow, auction, events);
     }
     Ok(outcomes)
 }
@@ -122,11 +140,13 @@ fn touched(
                 offer.is_some_and(|price| lot.terms.currency.decimal(price) <= amount)
             }
             Wish::Buy => offer.is_some(),
+            Wish::Settle | Wish::CloseEarly => standing.leader.is_some(),
+            Wish::Cancel => false,
         };
         if sells {
             wallets.insert(standing.seller);
         }
-        owners.insert((command.user.clone(), lot.terms.currency));
+        owners.extend(command.user.clone().map(|user| (user, lot.terms.currency)));
     }
     (wallets, owners)
 }
@@ -137,6 +157,8 @@ struct Fold {
     /// The wallets that have changed.
     changed: BTreeSet<WalletId>,
     changes: Changes,
+    /// The events of each accepted command, in their order.
+    events: Vec<(AuctionId, Vec<AuctionEvent>)>,
 }
 
 impl Fold {
@@ -146,13 +168,20 @@ impl Fold {
         };
         let lot = self.lots.get(&command.auction).ok_or(unknown)?.clone();
         let currency = lot.terms.currency;
-        let wallet = self.locked.of(&(command.user.clone(), currency))?;
+        let owner = command.user.clone().map(|user| (user, currency));
+        let wallet = owner
+            .map(|owner| self.locked.of(&owner))
+            .transpose()?
+            .flatten();
         let available = wallet
             .and_then(|wallet| self.locked.accounts.get(&wallet))
             .map(|account| account.available);
         let funds = available.map_or(Funds::NONE, |available| Funds { available });
-        // The database's clock may step back; an auction's never does.
-        let now = self.locked.now.max(lot.standing.last_at);
+        let by = if command.user.is_some() {
+            Actor::User(wallet)
+        } else {
+            Actor::House
+        };
         let wish = match command.wish {
             Wish::Bid(amount) => {
                 let maximum = currency
@@ -167,13 +196,40 @@ impl Fold {
                 }
             }
             Wish::Buy => rules::Command::Buy { buyer: wallet },
+            Wish::Settle => rules::Command::Settle,
+            Wish::CloseEarly => rules::Command::CloseEarly { by },
+            Wish::Cancel => rules::Command::Cancel { by },
         };
+        // The database's clock may step back; an auction's never does.
+        let now = self.locked.now.max(lot.standing.last_at);
         let verdict = rules::decide(&lot.terms, &lot.standing, &wish, funds, now)?;
         self.require_room(&lot, &verdict)?;
         // From here the command must succeed: every refusal has been given above.
         let operation = OperationId::new();
         self.move_money(command, operation, &verdict, now);
-        self.record(command, operation, &lot, &verdict, wish)
+        let accepted = Accepted {
+            command,
+            wish,
+            actor: wallet,
+            operation,
+            lot: &lot,
+            verdict,
+            accounts: &self.locked.accounts,
+        };
+        match accepted.row() {
+            Row::Bid(bid) => self.changes.bids.push(bid),
+            Row::Act(act) => self.changes.acts.push(act),
+        }
+        self.events.push((lot.id, accepted.events()));
+        let outcome = accepted.outcome();
+        self.lots.insert(
+            lot.id,
+            Lot {
+                standing: *verdict.standing(),
+                ..lot
+            },
+        );
+        Ok(outcome)
     }
 
     /// A seller's wallet must be able to hold the price.
@@ -229,141 +285,18 @@ impl Fold {
             .expect("every wallet that a verdict names was locked")
     }
 
-    /// Writes down the bid or the purchase, and tells the caller.
-    fn record(
-        &mut self,
-        command: &Command,
-        operation: OperationId,
-        lot: &Lot,
-        verdict: &Verdict,
-        wish: rules::Command,
-    ) -> Result<Outcome, Error> {
-        let standing = *verdict.standing();
-        let currency = lot.terms.currency;
-        let user = command.user.clone();
-        let outcome = match *verdict {
-            Verdict::Bid { bidder, .. } => {
-                let maximum = maximum(wish, standing.price);
-                self.changes
-                    .bids
-                    .push(bid_row(operation, lot, bidder, maximum, &standing));
-                Outcome::Bid(Bid {
-                    auction: lot.id,
-                    seq: standing.seq,
-                    operation,
-                    user,
-                    amount: currency.decimal(maximum),
-                    price: currency.decimal(standing.price.unwrap_or(maximum)),
-                    currency,
-                    bought: false,
-                    outbid: self.outbid(lot, verdict, bidder),
-                    ends_at: standing.ends_at.datetime(),
-                    at: standing.last_at.datetime(),
-                })
-            }
-            Verdict::Sold { buyer, price, .. } => {
-                self.changes.acts.push(act::Model {
-                    auction_id: lot.id.get(),
-                    seq: standing.seq,
-                    operation: operation.get(),
-                    kind: act::Kind::Bought,
-                    wallet_id: Some(buyer.get()),
-                    amount: Some(price.minor()),
-                    reason: None,
-                    at: standing.last_at.get(),
-                });
-                let seller = self.account(standing.seller).owner.clone();
-                let outbid = self.outbid(lot, verdict, buyer);
-                let (amount, price) = (
-                    currency.decimal(maximum(wish, Some(price))),
-                    currency.decimal(price),
-                );
-                let (auction, seq, at) = (lot.id, standing.seq, standing.last_at.datetime());
-                match wish {
-                    rules::Command::Buy { .. } => Outcome::Purchase(Purchase {
-                        auction,
-                        seq,
-                        operation,
-                        buyer: user,
-                        seller,
-                        price,
-                        currency,
-                        outbid,
-                        at,
-                    }),
-                    rules::Command::Bid { .. } => Outcome::Bid(Bid {
-                        auction,
-                        seq,
-                        operation,
-                        user,
-                        amount,
-                        price,
-                        currency,
-                        bought: true,
-                        outbid,
-                        ends_at: standing.ends_at.datetime(),
-                        at,
-                    }),
-                }
-            }
-        };
-        let next = Lot {
-            standing,
-            ..lot.clone()
-        };
-        self.lots.insert(lot.id, next.clone());
-        self.changes.lots.retain(|changed| changed.id != lot.id);
-        self.changes.lots.push(next);
-        Ok(outcome)
-    }
-
-    /// Who lost the lead, and what came back to them.
-    fn outbid(&mut self, lot: &Lot, verdict: &Verdict, by: WalletId) -> Option<Outbid> {
-        let released = verdict
-            .released()
-            .filter(|released| released.wallet != by)?;
-        let user = self.account(released.wallet).owner.clone();
-        Some(Outbid {
-            user,
-            released: lot.terms.currency.decimal(released.amount),
-        })
-    }
-
-    fn finish(mut self) -> Changes {
+    fn finish(mut self) -> (Changes, Vec<(AuctionId, Vec<AuctionEvent>)>) {
         let changed = self
             .changed
             .iter()
             .filter_map(|wallet| self.locked.accounts.remove(wallet));
         self.changes.accounts = changed.collect();
-        self.changes
-    }
-}
-
-/// What was offered: the maximum of a bid; a purchase offers the price.
-fn maximum(wish: rules::Command, price: Option<Amount>) -> Amount {
-    match wish {
-        rules::Command::Bid { maximum, .. } => maximum,
-        rules::Command::Buy { .. } => price.unwrap_or(Amount::ZERO),
-    }
-}
-
-fn bid_row(
-    operation: OperationId,
-    lot: &Lot,
-    bidder: WalletId,
-    maximum: Amount,
-    standing: &rules::Standing,
-) -> bid::Model {
-    bid::Model {
-        auction_id: lot.id.get(),
-        seq: standing.seq,
-        operation: operation.get(),
-        wallet_id: bidder.get(),
-        amount: maximum.minor(),
-        price: standing.price.map_or(maximum.minor(), Amount::minor),
-        leader_wallet_id: standing.leader.map_or(bidder, |leader| leader.wallet).get(),
-        ends_at: standing.ends_at.get(),
-        at: standing.last_at.get(),
+        let accepted: BTreeSet<_> = self.events.iter().map(|(auction, _)| *auction).collect();
+        self.changes.lots = accepted
+            .iter()
+            .filter_map(|auction| self.lots.remove(auction))
+            .collect();
+        (self.changes, self.events)
     }
 }
 

@@ -58,7 +58,7 @@ impl AuctionLedger {
         BuyNow {
             ledger: self,
             within: None,
-            command: Command::new(auction, user.into(), Wish::Buy),
+            command: Command::new(auction, Some(user.into()), Wish::Buy),
         }
     }
 }
@@ -86,7 +86,9 @@ impl BuyNow<'_> {
     async fn run(&self, uow: &UnitOfWork) -> Result<Purchase, Error> {
         match self.command.execute(uow, self.ledger).await? {
             Outcome::Purchase(purchase) => Ok(purchase),
-            Outcome::Bid(_) => Err(Error::damaged("a purchase was answered with a bid")),
+            _ => Err(Error::damaged(
+                "a purchase was answered with something else",
+            )),
         }
     }
 }

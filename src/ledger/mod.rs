@@ -2,10 +2,14 @@
 
 mod batch;
 mod buy_now;
+mod dispatch;
+mod history;
 mod open_auction;
 mod place_bid;
 mod query;
+mod receipt;
 mod request;
+mod settle;
 mod store;
 mod wallet;
 
@@ -14,12 +18,16 @@ use rust_decimal::Decimal;
 use sea_orm::DatabaseConnection;
 
 pub use self::buy_now::BuyNow;
+pub use self::history::{ActRecord, BidRecord, Entry, GetActs, GetBalanceAt, GetBids, GetEntries};
 pub use self::open_auction::{AuctionTerms, OpenAuction};
 pub use self::place_bid::PlaceBid;
 pub use self::query::{Auction, GetAuction, GetWallet};
+pub use self::settle::{Cancel, Cancellation, CloseEarly, Sale, Settle, Settlement, Sweep};
 pub use self::wallet::{Deposit, Wallet, Withdraw};
 
+use self::dispatch::Dispatch;
 use crate::clock::Clock;
+use crate::event::EventSink;
 use crate::id::{AuctionId, OperationId, UserId};
 use crate::money::Currency;
 use crate::unit_of_work::{Atomic, Committed, Error as UnitOfWorkError, Retry, Root, UnitOfWork};
@@ -64,6 +72,7 @@ pub struct AuctionLedger {
     db: DatabaseConnection,
     clock: Clock,
     retry: Retry,
+    dispatch: Dispatch,
 }
 
 impl AuctionLedger {
@@ -76,6 +85,7 @@ impl AuctionLedger {
             db,
             clock: Clock::default(),
             retry: Retry::default(),
+            dispatch: Dispatch::default(),
         }
     }
 
@@ -83,6 +93,20 @@ impl AuctionLedger {
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// Adds a sink that gets the events of every committed command of this ledger and its clones, behind a queue of 1,024
+    /// events. See [`EventSink`].
+    #[must_use]
+    pub fn sink(self, sink: impl EventSink) -> Self {
+        self.sink_with(sink, 1024)
+    }
+
+    /// As [`sink`](Self::sink), behind a queue of `capacity` events, at least one.
+    #[must_use]
+    pub fn sink_with(mut self, sink: impl EventSink, capacity: usize) -> Self {
+        self.dispatch.add(sink, capacity);
         self
     }
 

@@ -6,12 +6,13 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set};
 
-use super::AuctionLedger;
 use super::query::Auction;
 use super::request::verb;
 use super::store::{self, Changes};
+use super::{AuctionLedger, receipt};
 use crate::entity::{act, auction};
 use crate::error::{self, Error};
+use crate::event::EventKind;
 use crate::id::{OperationId, UserId};
 use crate::money::{Amount, Currency};
 use crate::rules::{Increment, Micros, Standing, Terms, TermsError};
@@ -237,6 +238,19 @@ impl OpenAuction<'_> {
             },
         )
         .await?;
+        let opened = EventKind::Opened {
+            title: self.title.clone(),
+            seller: self.seller.clone(),
+            start_price: terms.currency.decimal(terms.start_price),
+            buy_now_price: terms
+                .buy_now_price
+                .map(|price| terms.currency.decimal(price)),
+            starts_at: terms.starts_at.datetime(),
+            ends_at: terms.ends_at.datetime(),
+        };
+        let lot = store::lot(&row)?;
+        let events = receipt::numbered(&lot, &standing, std::iter::once(opened));
+        self.ledger.dispatch.stage(uow, lot.id, events);
         Auction::of(&row, self.seller.clone(), None)
     }
 }

@@ -64,7 +64,7 @@ impl AuctionLedger {
         PlaceBid {
             ledger: self,
             within: None,
-            command: Command::new(auction, user.into(), Wish::Bid(amount)),
+            command: Command::new(auction, Some(user.into()), Wish::Bid(amount)),
         }
     }
 }
@@ -92,7 +92,7 @@ impl PlaceBid<'_> {
     async fn run(&self, uow: &UnitOfWork) -> Result<Bid, Error> {
         match self.command.execute(uow, self.ledger).await? {
             Outcome::Bid(bid) => Ok(bid),
-            Outcome::Purchase(_) => Err(Error::damaged("a bid was answered with a purchase")),
+            _ => Err(Error::damaged("a bid was answered with something else")),
         }
     }
 }

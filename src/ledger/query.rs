@@ -2,17 +2,46 @@
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ConnectionTrait, EntityTrait};
 
-use super::AuctionLedger;
-use super::store::{self, Account};
+use super::store;
 use super::wallet::Wallet;
-use crate::entity::{auction, wallet};
+use super::{AuctionLedger, history};
+use crate::entity::auction;
 use crate::error::Error;
 use crate::id::{AuctionId, UserId};
 use crate::money::{Amount, Currency};
 use crate::rules::{self, AuctionState};
 use crate::unit_of_work::UnitOfWork;
+
+/// Makes a query out of a struct with the fields `ledger` and `within`, and the method `read(&self, connection)`.
+macro_rules! query {
+    ($query:ident -> $output:ty) => {
+        impl<'a> $query<'a> {
+            /// Reads in `uow`, and so what it has written but not committed yet.
+            pub fn within(mut self, uow: &'a crate::unit_of_work::UnitOfWork) -> Self {
+                self.within = Some(uow);
+                self
+            }
+        }
+
+        impl<'a> std::future::IntoFuture for $query<'a> {
+            type Output = Result<$output, crate::error::Error>;
+            type IntoFuture = futures::future::BoxFuture<'a, Self::Output>;
+
+            fn into_future(self) -> Self::IntoFuture {
+                Box::pin(async move {
+                    match self.within {
+                        Some(uow) => self.read(uow).await,
+                        None => self.read(&self.ledger.db).await,
+                    }
+                })
+            }
+        }
+    };
+}
+
+pub(super) use query;
 
 /// An auction as everybody may see it. Amounts are in its currency.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,21 +201,12 @@ impl GetAuction<'_> {
             auction: self.auction,
         })?;
         let ids = [Some(row.seller_wallet_id), row.leader_wallet_id];
-        let wallets = wallet::Entity::find()
-            .filter(wallet::Column::Id.is_in(ids.into_iter().flatten()))
-            .all(connection)
-            .await?;
-        let owner = |id: i64| {
-            let wallet = wallets.iter().find(|wallet| wallet.id == id);
-            let owner = wallet.and_then(|wallet| String::from_utf8(wallet.owner.clone()).ok());
-            owner
-                .map(UserId::from)
-                .ok_or_else(|| Error::damaged(format!("wallet {id} of auction {}", row.id)))
-        };
+        let users = history::users(connection, ids.into_iter().flatten()).await?;
+        let user = |id: i64| users.get(&id).cloned().ok_or_else(|| history::vanished(id));
         Auction::of(
             &row,
-            owner(row.seller_wallet_id)?,
-            row.leader_wallet_id.map(owner).transpose()?,
+            user(row.seller_wallet_id)?,
+            row.leader_wallet_id.map(user).transpose()?,
         )
     }
 }
@@ -203,52 +223,12 @@ pub struct GetWallet<'a> {
 
 impl GetWallet<'_> {
     async fn read<C: ConnectionTrait>(&self, connection: &C) -> Result<Wallet, Error> {
-        self.user.validate()?;
-        let row = wallet::Entity::find()
-            .filter(wallet::Column::Owner.eq(self.user.as_bytes()))
-            .filter(wallet::Column::Currency.eq(self.currency.code()))
-            .one(connection)
-            .await?;
-        let Some(row) = row else {
-            return Ok(Wallet::empty(self.user.clone(), self.currency));
-        };
-        let account = Account::from_row(row)?;
-        if account.currency != self.currency {
-            let stored = account.currency.exponent();
-            return Err(Error::CurrencyMismatch {
-                given: self.currency,
-                stored,
-            });
-        }
-        Ok(Wallet::of(&account))
+        let account = store::find_wallet(connection, &self.user, self.currency).await?;
+        Ok(account.map_or_else(
+            || Wallet::empty(self.user.clone(), self.currency),
+            |account| Wallet::of(&account),
+        ))
     }
-}
-
-/// Makes a query out of a struct with the fields `ledger` and `within`, and the method `read(&self, connection)`.
-macro_rules! query {
-    ($query:ident -> $output:ty) => {
-        impl<'a> $query<'a> {
-            /// Reads in `uow`, and so what it has written but not committed yet.
-            pub fn within(mut self, uow: &'a UnitOfWork) -> Self {
-                self.within = Some(uow);
-                self
-            }
-        }
-
-        impl<'a> std::future::IntoFuture for $query<'a> {
-            type Output = Result<$output, Error>;
-            type IntoFuture = futures::future::BoxFuture<'a, Self::Output>;
-
-            fn into_future(self) -> Self::IntoFuture {
-                Box::pin(async move {
-                    match self.within {
-                        Some(uow) => self.read(uow).await,
-                        None => self.read(&self.ledger.db).await,
-                    }
-                })
-            }
-        }
-    };
 }
 
 query!(GetAuction -> Auction);

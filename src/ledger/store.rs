@@ -227,6 +227,28 @@ pub(super) async fn lock_or_make_wallet(
         .ok_or_else(|| Error::damaged("a wallet has vanished"))
 }
 
+/// Reads the wallet of a user, without a lock.
+pub(super) async fn find_wallet<C: ConnectionTrait>(
+    connection: &C,
+    user: &UserId,
+    currency: Currency,
+) -> Result<Option<Account>, Error> {
+    user.validate()?;
+    let row = wallet::Entity::find()
+        .filter(wallet::Column::Owner.eq(user.as_bytes()))
+        .filter(wallet::Column::Currency.eq(currency.code()))
+        .one(connection)
+        .await?;
+    let account = row.map(Account::from_row).transpose()?;
+    match account {
+        Some(account) if account.currency != currency => Err(Error::CurrencyMismatch {
+            given: currency,
+            stored: account.currency.exponent(),
+        }),
+        account => Ok(account),
+    }
+}
+
 /// Makes an empty wallet, unless another transaction has just done so.
 async fn make_wallet(uow: &UnitOfWork, (user, currency): &Owner) -> Result<(), Error> {
     let insert = Query::insert()

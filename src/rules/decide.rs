@@ -22,6 +22,21 @@ pub(crate) enum Command {
     },
     /// Pay the buy-now price and end the auction.
     Buy { buyer: Option<WalletId> },
+    /// Sell to the leader, or to nobody, after the end.
+    Settle,
+    /// Sell to the leader, or to nobody, before the end.
+    CloseEarly { by: Actor },
+    /// Call the auction off.
+    Cancel { by: Actor },
+}
+
+/// Who acts on an auction other than by bidding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Actor {
+    /// The house, which runs the auctions: the host's own decision.
+    House,
+    /// A user, who must be the seller. A user without a wallet is `None`, and no seller.
+    User(Option<WalletId>),
 }
 
 /// What whoever gives the command can spend, in minor units. The own hold is not in it: the
@@ -61,6 +76,9 @@ pub(crate) fn decide(
     let verdict = match *command {
         Command::Bid { bidder, maximum } => case.bid(bidder, maximum)?,
         Command::Buy { buyer } => case.buy(buyer)?,
+        Command::Settle => case.settle()?,
+        Command::CloseEarly { by } => case.close_early(by)?,
+        Command::Cancel { by } => case.cancel(by)?,
     };
     verdict.assert_laws(standing);
     Ok(verdict)
@@ -97,11 +115,11 @@ fn minimum(terms: &Terms, standing: &Standing) -> i64 {
 }
 
 /// All that a judgement looks at.
-struct Case<'a> {
+pub(super) struct Case<'a> {
     terms: &'a Terms,
-    standing: &'a Standing,
+    pub(super) standing: &'a Standing,
     funds: Funds,
-    now: Micros,
+    pub(super) now: Micros,
 }
 
 impl Case<'_> {
@@ -173,11 +191,8 @@ impl Case<'_> {
     }
 
     /// Refuses outside the half-open time from the start to the end.
-    fn require_open(&self) -> Result<(), Rejection> {
-        let state = self.standing.state;
-        if state != AuctionState::Open {
-            return Err(Rejection::Closed { state });
-        }
+    pub(super) fn require_open(&self) -> Result<(), Rejection> {
+        self.require_not_closed()?;
         if self.now < self.terms.starts_at {
             return Err(Rejection::NotOpenYet {
                 starts_at: self.terms.starts_at.datetime(),
@@ -191,7 +206,13 @@ impl Case<'_> {
         Ok(())
     }
 
-    /// Refuses a bid that is too low or off the grid.
+    pub(super) fn require_not_closed(&self) -> Result<(), Rejection> {
+        match self.standing.state {
+            AuctionState::Open => Ok(()),
+            state => Err(Rejection::Closed { state }),
+        }
+    }
+
     fn require_on_ladder(&self, maximum: Amount) -> Result<(), Rejection> {
         let currency = self.terms.currency;
         let least = minimum(self.terms, self.standing);

@@ -4,6 +4,7 @@
 //! The same arguments give the same answer, so a history can be judged again, and a test needs no
 //! server.
 
+mod close;
 mod decide;
 mod increment;
 mod rejection;
@@ -11,7 +12,7 @@ mod standing;
 mod terms;
 mod verdict;
 
-pub(crate) use decide::{Command, Funds, buy_now_offer, decide, next_minimum};
+pub(crate) use decide::{Actor, Command, Funds, buy_now_offer, decide, next_minimum};
 pub(crate) use increment::Increment;
 pub use rejection::Rejection;
 pub use standing::AuctionState;

@@ -17,7 +17,15 @@ use super::AuctionState;
 ///   [`NotOnIncrement`](Self::NotOnIncrement), [`InsufficientFunds`](Self::InsufficientFunds);
 /// - a purchase: [`Closed`](Self::Closed), [`NotOpenYet`](Self::NotOpenYet),
 ///   [`Ended`](Self::Ended), [`BuyNowUnavailable`](Self::BuyNowUnavailable),
-///   [`SellerCannotBuy`](Self::SellerCannotBuy), [`InsufficientFunds`](Self::InsufficientFunds).
+///   [`SellerCannotBuy`](Self::SellerCannotBuy), [`InsufficientFunds`](Self::InsufficientFunds),
+///   [`BalanceTooLarge`](Self::BalanceTooLarge);
+/// - a settlement: [`Closed`](Self::Closed) (cancelled), [`NotEnded`](Self::NotEnded),
+///   [`BalanceTooLarge`](Self::BalanceTooLarge);
+/// - an early close: [`Closed`](Self::Closed), [`NotOpenYet`](Self::NotOpenYet),
+///   [`Ended`](Self::Ended), [`NotSeller`](Self::NotSeller),
+///   [`BalanceTooLarge`](Self::BalanceTooLarge);
+/// - a cancellation: [`Closed`](Self::Closed), [`NotSeller`](Self::NotSeller),
+///   [`HasBids`](Self::HasBids).
 ///
 /// # Example: a form that offers the next valid bid
 ///
@@ -58,6 +66,18 @@ pub enum Rejection {
         /// The end: the first instant at which no bid counts any more.
         at: DateTime<Utc>,
     },
+    /// The end has not come: the auction cannot be settled yet.
+    #[error("the auction ends at {ends_at}")]
+    NotEnded {
+        /// The first instant at which it can be settled.
+        ends_at: DateTime<Utc>,
+    },
+    /// Somebody else than the seller wants to close or cancel the auction.
+    #[error("only the seller can do this to an auction")]
+    NotSeller,
+    /// A seller cannot cancel an auction on which somebody has bid. It can be closed early instead.
+    #[error("a seller cannot cancel an auction with bids")]
+    HasBids,
     /// There is no buy-now price, or the price of the auction has reached it.
     #[error("the auction cannot be bought now")]
     BuyNowUnavailable,

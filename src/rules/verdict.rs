@@ -35,6 +35,12 @@ pub(crate) enum Verdict {
         released: Option<Released>,
         standing: Standing,
     },
+    /// It is over and nobody has bought: unsold or called off.
+    Unsold {
+        /// The hold of the leader.
+        released: Option<Released>,
+        standing: Standing,
+    },
 }
 
 /// Why a wallet changes.
@@ -74,14 +80,18 @@ impl Verdict {
     /// Where the auction stands now.
     pub(crate) const fn standing(&self) -> &Standing {
         match self {
-            Self::Bid { standing, .. } | Self::Sold { standing, .. } => standing,
+            Self::Bid { standing, .. }
+            | Self::Sold { standing, .. }
+            | Self::Unsold { standing, .. } => standing,
         }
     }
 
     /// The hold, or the rest of one, that was given back.
     pub(crate) const fn released(&self) -> Option<Released> {
         match self {
-            Self::Bid { released, .. } | Self::Sold { released, .. } => *released,
+            Self::Bid { released, .. }
+            | Self::Sold { released, .. }
+            | Self::Unsold { released, .. } => *released,
         }
     }
 
@@ -93,10 +103,10 @@ impl Verdict {
             Move::new(wallet, MoveKind::Release, amount.gain(), amount.loss())
         });
         let (own, proceeds) = match *self {
-            Self::Bid { bidder, hold, .. } => (
-                Move::new(bidder, MoveKind::Hold, hold.loss(), hold.gain()),
-                None,
-            ),
+            Self::Bid { bidder, hold, .. } => {
+                let own = Move::new(bidder, MoveKind::Hold, hold.loss(), hold.gain());
+                (Some(own), None)
+            }
             Self::Sold {
                 buyer,
                 price,
@@ -107,13 +117,12 @@ impl Verdict {
             } => {
                 let (available, held) = (from_available.loss(), from_hold.loss());
                 let proceeds = Move::new(standing.seller, MoveKind::Proceeds, price.gain(), 0);
-                (
-                    Move::new(buyer, MoveKind::Capture, available, held),
-                    Some(proceeds),
-                )
+                let own = Move::new(buyer, MoveKind::Capture, available, held);
+                (Some(own), Some(proceeds))
             }
+            Self::Unsold { .. } => (None, None),
         };
-        [release, Some(own), proceeds].into_iter().flatten()
+        [release, own, proceeds].into_iter().flatten()
     }
 
     /// The laws that every verdict obeys.

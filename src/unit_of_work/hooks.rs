@@ -5,7 +5,8 @@
 //! 3. When a block is rolled back, by whatever means, its callbacks are discarded, and those of every block inside it.
 //! 4. A callback that fails stops the later ones, unless it was registered as robust.
 //! 5. A panic in a callback is caught and counts as its failure.
-//! 6. `before_commit` and `after_rollback` callbacks follow rules 1 to 3; `after_rollback` runs where the others are
+//! 6. What the crate itself stages for the commit runs before all callbacks, and is not stopped by them.
+//! 7. `before_commit` and `after_rollback` callbacks follow rules 1 to 3; `after_rollback` runs where the others are
 //!    discarded.
 
 use std::future::Future;
@@ -35,6 +36,7 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> CallbackOutput for Resul
     }
 }
 
+type Staged = Box<dyn FnOnce() + Send>;
 type Outcome = Result<(), CallbackError>;
 type OnCommit = Box<dyn FnOnce() -> BoxFuture<'static, Outcome> + Send>;
 pub(super) type BeforeCommit = Box<dyn FnOnce(UnitOfWork) -> BoxFuture<'static, Outcome> + Send>;
@@ -43,6 +45,7 @@ type AfterRollback = Box<dyn FnOnce(RollbackReason) -> BoxFuture<'static, Outcom
 /// The callbacks of one unit of work, each with the depth of the block it belongs to.
 #[derive(Default)]
 pub(super) struct Hooks {
+    staged: Vec<(usize, Staged)>,
     on_commit: Vec<(usize, Hook)>,
     before_commit: Vec<(usize, BeforeCommit)>,
     after_rollback: Vec<(usize, AfterRollback)>,
@@ -66,6 +69,17 @@ impl Hook {
 }
 
 impl Hooks {
+    pub(super) fn stage(&mut self, depth: usize, staged: Staged) {
+        self.staged.push((depth, staged));
+    }
+
+    pub(super) fn take_staged(&mut self) -> Vec<Staged> {
+        std::mem::take(&mut self.staged)
+            .into_iter()
+            .map(|(_, staged)| staged)
+            .collect()
+    }
+
     pub(super) fn on_commit(&mut self, depth: usize, hook: Hook) {
         self.on_commit.push((depth, hook));
     }
@@ -93,7 +107,8 @@ impl Hooks {
     /// Rule 2: what belongs to the block at `depth` belongs to its parent from now on.
     pub(super) fn release(&mut self, depth: usize) {
         let parent = depth.saturating_sub(1);
-        let depths = self.on_commit.iter_mut().map(|(depth, _)| depth);
+        let depths = self.staged.iter_mut().map(|(depth, _)| depth);
+        let depths = depths.chain(self.on_commit.iter_mut().map(|(depth, _)| depth));
         let depths = depths.chain(self.before_commit.iter_mut().map(|(depth, _)| depth));
         let depths = depths.chain(self.after_rollback.iter_mut().map(|(depth, _)| depth));
         for owner in depths.filter(|owner| **owner >= depth) {
@@ -104,6 +119,7 @@ impl Hooks {
     /// Rule 3: takes out what belongs to the block at `depth` and inside it.
     pub(super) fn discard(&mut self, depth: usize) -> Discarded {
         Discarded(Self {
+            staged: take(&mut self.staged, depth),
             on_commit: take(&mut self.on_commit, depth),
             before_commit: take(&mut self.before_commit, depth),
             after_rollback: take(&mut self.after_rollback, depth),
@@ -172,7 +188,7 @@ impl Discarded {
         Self(Hooks::default())
     }
 
-    /// Rule 6: tells the `after_rollback` callbacks that their block has been rolled back. A failure is logged and stops
+    /// Rule 7: tells the `after_rollback` callbacks that their block has been rolled back. A failure is logged and stops
     /// nobody.
     pub(super) async fn tell(self, reason: RollbackReason) {
         for (_, callback) in self.0.after_rollback {

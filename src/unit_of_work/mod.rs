@@ -266,6 +266,14 @@ impl UnitOfWork {
         self.session.attempt
     }
 
+    /// Stages work of the crate itself: it runs right after the commit and before every callback, must not fail, and is
+    /// dropped unrun if the commit does not happen or is unknown.
+    pub(crate) fn stage(&self, staged: impl FnOnce() + Send + 'static) {
+        self.session.register(self.block, |hooks, depth| {
+            hooks.stage(depth, Box::new(staged))
+        });
+    }
+
     async fn nest(&self, nesting: Nesting) -> Result<Self, Error> {
         let block = self.session.nest(self.block, nesting).await?;
         Ok(Self {

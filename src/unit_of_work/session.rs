@@ -590,8 +590,10 @@ impl Session {
         // itself is answered with an error.
         match transaction.commit().await {
             Ok(()) => {
+                let staged = self.state().hooks.take_staged();
                 let on_commit = self.state().hooks.take_on_commit();
                 drop(self.forget());
+                staged.into_iter().for_each(|staged| staged());
                 Ok(hooks::run_on_commit(on_commit).await)
             }
             Err(error) if ErrorKind::of(&error).proves_not_committed() => {

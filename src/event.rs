@@ -1,0 +1,375 @@
+//! What happened to an auction, told after the commit.
+//!
+//! The crate opens no socket and picks no broker: an [`EventSink`] hands events to the host's transport.
+
+#[cfg(feature = "testing")]
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+
+use crate::id::{AuctionId, UserId};
+use crate::money::Currency;
+
+/// Something that happened to an auction, and is committed.
+///
+/// All events of one command carry its `seq`, the number of the command on its auction, and an `index` from 0. Public
+/// events come first, so that whoever sees only those sees no gap in the index. Amounts are in the auction's currency, and
+/// texts in JSON.
+///
+/// # Example: as JSON
+///
+/// ```
+/// use auction_ledger::{AuctionEvent, Currency, EventKind};
+/// use chrono::DateTime;
+///
+/// let event = AuctionEvent {
+///     version: AuctionEvent::VERSION,
+///     auction: 7.into(),
+///     seq: 4,
+///     index: 0,
+///     at: DateTime::UNIX_EPOCH,
+///     currency: Currency::KRW,
+///     kind: EventKind::Unsold,
+/// };
+/// let json = serde_json::to_string(&event)?;
+/// assert!(json.contains(r#""type":"unsold""#));
+/// assert_eq!(serde_json::from_str::<AuctionEvent>(&json)?, event);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuctionEvent {
+    /// The version of this form: [`AuctionEvent::VERSION`]. New kinds and fields do not raise it.
+    pub version: u32,
+    /// The auction.
+    pub auction: AuctionId,
+    /// The number of the command on its auction, the opening being 1. Every number occurs, so a gap is a missed event.
+    pub seq: i64,
+    /// The number of the event within the command, from 0.
+    pub index: u32,
+    /// The instant at which the command was judged, under the auction's lock.
+    pub at: DateTime<Utc>,
+    /// The auction's currency.
+    pub currency: Currency,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+impl AuctionEvent {
+    /// The version that this release writes.
+    pub const VERSION: u32 = 1;
+
+    /// Whom the event is for; `None` if it is for everybody. An event with a recipient must be shown to nobody else.
+    #[must_use]
+    pub fn recipient(&self) -> Option<&UserId> {
+        match &self.kind {
+            EventKind::Outbid { user, .. } | EventKind::HoldReleased { user, .. } => Some(user),
+            _ => None,
+        }
+    }
+}
+
+/// What happened to an auction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// It was opened.
+    Opened {
+        /// What is sold.
+        title: String,
+        /// Who sells it.
+        seller: UserId,
+        /// The least first bid.
+        start_price: Decimal,
+        /// The price at which it can be bought.
+        buy_now_price: Option<Decimal>,
+        /// The first instant at which a bid counts.
+        starts_at: DateTime<Utc>,
+        /// The first instant at which no bid counts any more.
+        ends_at: DateTime<Utc>,
+    },
+    /// Somebody bid, and leads.
+    BidPlaced {
+        /// Who.
+        bidder: UserId,
+        /// The price of the auction now.
+        price: Decimal,
+        /// The least next bid; `None` if nobody can bid more.
+        next_minimum: Option<Decimal>,
+        /// The end of the auction now.
+        ends_at: DateTime<Utc>,
+    },
+    /// For one user: they lead no longer.
+    Outbid {
+        /// Who.
+        user: UserId,
+        /// The price of the auction now.
+        price: Decimal,
+    },
+    /// For one user: money that was held for the auction is available again.
+    HoldReleased {
+        /// Who.
+        user: UserId,
+        /// How much.
+        amount: Decimal,
+    },
+    /// It is sold out.
+    Sold {
+        /// Who has bought it.
+        buyer: UserId,
+        /// Who was paid.
+        seller: UserId,
+        /// What was paid.
+        price: Decimal,
+        /// How it was sold.
+        how: SaleKind,
+    },
+    /// It ended without a winner.
+    Unsold,
+    /// It was called off.
+    Cancelled {
+        /// Why, in the words of whoever did it.
+        reason: Option<String>,
+    },
+}
+
+/// How an auction was sold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SaleKind {
+    /// At its buy-now price.
+    Bought,
+    /// To the leader, after its end.
+    Settled,
+    /// To the leader, before its end.
+    ClosedEarly,
+}
+
+/// Where events go after the commit.
+///
+/// Within one process a sink gets the events of an auction in the order of `seq` and `index`, one at a time, from a task of
+/// its own behind a bounded queue. It never delays a verb and never changes its result: an error or a panic is logged, and
+/// the next event comes. Delivery is at most once: what finds the queue full is not delivered, and counted.
+///
+/// # Example: to a channel of the host
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::time::Duration;
+/// # use auction_ledger_migration::{Migrator, MigratorTrait};
+/// use auction_ledger::{AuctionEvent, AuctionLedger, AuctionTerms, Currency, EventKind, EventSink, SinkError};
+/// use tokio::sync::mpsc;
+///
+/// struct Channel(mpsc::Sender<AuctionEvent>);
+///
+/// #[async_trait::async_trait]
+/// impl EventSink for Channel {
+///     async fn deliver(&self, event: &AuctionEvent) -> Result<(), SinkError> {
+///         Ok(self.0.send(event.clone()).await?)
+///     }
+/// }
+///
+/// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+/// # Migrator::up(&db, None).await?;
+/// let (sender, mut events) = mpsc::channel(16);
+/// let ledger = AuctionLedger::new(db).sink(Channel(sender));
+/// let terms = AuctionTerms::english(Currency::EUR, 10.into(), 1.into()).ends_in(Duration::from_secs(60));
+/// let auction = ledger.open_auction("sam", "brass telescope", terms).await?;
+///
+/// let event = events.recv().await.unwrap();
+/// assert_eq!((event.auction, event.seq), (auction.id, 1));
+/// assert!(matches!(event.kind, EventKind::Opened { .. }));
+/// # Ok(()) }
+/// ```
+#[async_trait]
+pub trait EventSink: Send + Sync + 'static {
+    /// Hands one event on.
+    ///
+    /// # Errors
+    ///
+    /// Anything; it is logged.
+    async fn deliver(&self, event: &AuctionEvent) -> Result<(), SinkError>;
+
+    /// Tells that `count` events were not delivered because the queue was full. The default logs it.
+    async fn missed(&self, count: u64) {
+        tracing::warn!(count, "a sink was too slow: events were not delivered");
+    }
+}
+
+/// What a sink may fail with.
+pub type SinkError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A sink that gives every event to everybody who has subscribed, in this process.
+///
+/// A clone has the same subscribers.
+///
+/// # Example: a reader that knows when it is too slow
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::time::Duration;
+/// # use auction_ledger_migration::{Migrator, MigratorTrait};
+/// use auction_ledger::{AuctionLedger, AuctionTerms, BroadcastSink, Currency};
+///
+/// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+/// # Migrator::up(&db, None).await?;
+/// let sink = BroadcastSink::new(64);
+/// let mut reader = sink.subscribe();
+/// let ledger = AuctionLedger::new(db).sink(sink);
+/// let terms = AuctionTerms::english(Currency::EUR, 10.into(), 1.into()).ends_in(Duration::from_secs(60));
+/// ledger.open_auction("sam", "brass telescope", terms).await?;
+///
+/// assert_eq!(reader.recv().await?.seq, 1);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct BroadcastSink {
+    sender: broadcast::Sender<AuctionEvent>,
+    missed: broadcast::Sender<u64>,
+}
+
+impl BroadcastSink {
+    /// A sink that keeps up to `capacity` events (at least one) for its slowest reader.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            sender: broadcast::Sender::new(capacity.max(1)),
+            missed: broadcast::Sender::new(16),
+        }
+    }
+
+    /// A reader of the events that come from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> EventReader {
+        EventReader {
+            receiver: self.sender.subscribe(),
+            missed: self.missed.subscribe(),
+        }
+    }
+}
+
+#[async_trait]
+impl EventSink for BroadcastSink {
+    async fn deliver(&self, event: &AuctionEvent) -> Result<(), SinkError> {
+        // Without a reader there is nobody to tell, which is no failure.
+        _ = self.sender.send(event.clone());
+        Ok(())
+    }
+
+    async fn missed(&self, count: u64) {
+        _ = self.missed.send(count);
+    }
+}
+
+/// One reader of a [`BroadcastSink`].
+#[derive(Debug)]
+pub struct EventReader {
+    receiver: broadcast::Receiver<AuctionEvent>,
+    missed: broadcast::Receiver<u64>,
+}
+
+impl EventReader {
+    /// Waits for the next event.
+    ///
+    /// # Errors
+    ///
+    /// [`EventReaderError::Lagged`]: events were dropped, and the next call goes on after them; read the auction anew.
+    /// [`EventReaderError::Closed`]: the sink is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn recv(&mut self) -> Result<AuctionEvent, EventReaderError> {
+        if let Ok(missed) = self.missed.try_recv() {
+            return Err(EventReaderError::Lagged { missed });
+        }
+        self.receiver.recv().await.map_err(|error| match error {
+            broadcast::error::RecvError::Lagged(missed) => EventReaderError::Lagged { missed },
+            broadcast::error::RecvError::Closed => EventReaderError::Closed,
+        })
+    }
+}
+
+/// Why an [`EventReader`] has no event to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventReaderError {
+    /// The reader, or the sink, was too slow.
+    #[error("{missed} events were missed")]
+    Lagged {
+        /// How many events were dropped.
+        missed: u64,
+    },
+    /// The sink is gone.
+    #[error("there will be no more events")]
+    Closed,
+}
+
+/// A sink that keeps every event, for tests.
+///
+/// A clone has the same events.
+#[cfg(feature = "testing")]
+#[derive(Clone, Debug, Default)]
+pub struct RecordingSink(std::sync::Arc<Recorded>);
+
+#[cfg(feature = "testing")]
+#[derive(Debug, Default)]
+struct Recorded {
+    events: Mutex<Vec<AuctionEvent>>,
+    grown: tokio::sync::Notify,
+}
+
+#[cfg(feature = "testing")]
+impl RecordingSink {
+    /// A sink without events.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The events so far, in the order of their delivery.
+    #[must_use]
+    pub fn events(&self) -> Vec<AuctionEvent> {
+        self.0
+            .events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Waits until there are at least `count` events, and returns them all.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub async fn wait_for(&self, count: usize) -> Vec<AuctionEvent> {
+        loop {
+            let grown = self.0.grown.notified();
+            let events = self.events();
+            if events.len() >= count {
+                return events;
+            }
+            grown.await;
+        }
+    }
+}
+
+#[cfg(feature = "testing")]
+#[async_trait]
+impl EventSink for RecordingSink {
+    async fn deliver(&self, event: &AuctionEvent) -> Result<(), SinkError> {
+        self.0
+            .events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(event.clone());
+        self.0.grown.notify_waiters();
+        Ok(())
+    }
+}

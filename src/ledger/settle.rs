@@ -1,0 +1,373 @@
+//! How auctions end: settled after their end, closed early, called off; and the sweep of those that are due.
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use super::batch::{Command, Outcome, Wish};
+use super::request::verb;
+use super::{AuctionLedger, Outbid};
+use crate::entity::{act, auction};
+use crate::error::Error;
+use crate::id::{AuctionId, OperationId, UserId};
+use crate::money::Currency;
+use crate::rules::{AuctionState, Rejection};
+use crate::unit_of_work::UnitOfWork;
+
+/// What has become of an auction at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settlement {
+    /// The auction.
+    pub auction: AuctionId,
+    /// The number of the command on its auction.
+    pub seq: i64,
+    /// The operation that the entries of the journal carry.
+    pub operation: OperationId,
+    /// The auction's currency.
+    pub currency: Currency,
+    /// The sale; `None` if nobody had bid.
+    pub sold: Option<Sale>,
+    /// When it was settled, by the database's clock.
+    pub at: DateTime<Utc>,
+    /// Whether it had been settled, closed or bought before, and this only says so again.
+    pub repeated: bool,
+}
+
+/// A sale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sale {
+    /// Who has paid.
+    pub winner: UserId,
+    /// Who was paid.
+    pub seller: UserId,
+    /// How much.
+    pub price: Decimal,
+}
+
+/// An auction that was called off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cancellation {
+    /// The auction.
+    pub auction: AuctionId,
+    /// The number of the command on its auction.
+    pub seq: i64,
+    /// The operation that the entries of the journal carry.
+    pub operation: OperationId,
+    /// The auction's currency.
+    pub currency: Currency,
+    /// Who led, and what came back to them.
+    pub released: Option<Outbid>,
+    /// When it was called off, by the database's clock.
+    pub at: DateTime<Utc>,
+}
+
+impl AuctionLedger {
+    /// Settles an auction whose end has passed: sold to the leader at the price, or unsold.
+    ///
+    /// The leader's hold pays the price, and what is left of it is available again; the seller gets the price as available
+    /// money. Nothing else moves. It is idempotent: an auction that is sold or unsold already is answered with what has
+    /// become of it, [`repeated`](Settlement::repeated), and nothing moves.
+    ///
+    /// # Errors
+    ///
+    /// In check order: [`Error::InvalidText`] (the memo), [`Error::UnknownAuction`]; then the rules'
+    /// [`Rejection`]: cancelled, not ended, the seller's wallet full. Nothing is written, and a unit of work around it goes
+    /// on. Then [`Error::UnitOfWork`] and [`Error::Database`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before COMMIT is sent: nothing happened. Dropped later: the auction is settled. Within a unit of work, a
+    /// drop breaks its innermost block.
+    ///
+    /// # Locking
+    ///
+    /// The auction; then, ascending and in one query, the wallets of the leader and of the seller.
+    ///
+    /// # Example: won
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use auction_ledger_migration::{Migrator, MigratorTrait};
+    /// use auction_ledger::{AuctionLedger, AuctionTerms, Currency};
+    /// use std::time::Duration;
+    /// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+    /// # Migrator::up(&db, None).await?;
+    /// # let ledger = AuctionLedger::new(db);
+    /// ledger.deposit("ann", Currency::EUR, 100.into()).await?;
+    /// let terms = AuctionTerms::english(Currency::EUR, 10.into(), 5.into()).ends_in(Duration::from_millis(500));
+    /// let auction = ledger.open_auction("sam", "brass telescope", terms).await?.id;
+    /// ledger.place_bid(auction, "ann", 20.into()).await?;
+    /// tokio::time::sleep(Duration::from_millis(600)).await;
+    ///
+    /// let settlement = ledger.settle(auction).await?;
+    /// assert_eq!(settlement.sold.unwrap().winner.as_str(), "ann");
+    /// assert_eq!(ledger.wallet("sam", Currency::EUR).await?.available, 20.into());
+    /// assert!(ledger.settle(auction).await?.repeated);
+    /// # Ok(()) }
+    /// ```
+    pub fn settle(&self, auction: AuctionId) -> Settle<'_> {
+        Settle {
+            ledger: self,
+            within: None,
+            command: Command::new(auction, None, Wish::Settle),
+        }
+    }
+
+    /// Closes an auction before its end: sold to the leader at the price now, or unsold. Money moves as in
+    /// [`settle`](Self::settle).
+    ///
+    /// Without [`by`](CloseEarly::by) it is the decision of the house, and only the host can have made it.
+    ///
+    /// # Errors
+    ///
+    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the reason), [`Error::UnknownAuction`],
+    /// [`Error::CurrencyMismatch`]; then the rules' [`Rejection`]: over, not open yet, ended, not the seller, the seller's
+    /// wallet full. Nothing is written, and a unit of work around it goes on. Then [`Error::UnitOfWork`] and
+    /// [`Error::Database`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before COMMIT is sent: nothing happened. Dropped later: the auction is closed. Within a unit of work, a drop
+    /// breaks its innermost block.
+    ///
+    /// # Locking
+    ///
+    /// The auction; then, ascending and in one query, the wallets of the leader, of the seller and of whoever closes.
+    pub fn close_early(&self, auction: AuctionId) -> CloseEarly<'_> {
+        CloseEarly {
+            ledger: self,
+            within: None,
+            command: Command::new(auction, None, Wish::CloseEarly),
+        }
+    }
+
+    /// Calls an auction off. The leader's hold is available again; nothing else moves.
+    ///
+    /// Without [`by`](Cancel::by) it is the decision of the house, which can always cancel what is not over. A seller can
+    /// cancel while nobody has bid.
+    ///
+    /// # Errors
+    ///
+    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the reason), [`Error::UnknownAuction`],
+    /// [`Error::CurrencyMismatch`]; then the rules' [`Rejection`]: over, not the seller, somebody has bid. Nothing is
+    /// written, and a unit of work around it goes on. Then [`Error::UnitOfWork`] and [`Error::Database`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before COMMIT is sent: nothing happened. Dropped later: the auction is cancelled. Within a unit of work, a
+    /// drop breaks its innermost block.
+    ///
+    /// # Locking
+    ///
+    /// The auction; then, ascending and in one query, the wallets of the leader and of whoever cancels.
+    pub fn cancel(&self, auction: AuctionId) -> Cancel<'_> {
+        Cancel {
+            ledger: self,
+            within: None,
+            command: Command::new(auction, None, Wish::Cancel),
+        }
+    }
+
+    /// Settles auctions whose end has passed, each in a unit of work of its own, the earliest end first.
+    ///
+    /// One that fails is reported and stops nobody. Several processes may sweep at once: an auction is settled by one of
+    /// them, and the others do not report it. At most `limit` auctions are tried; call again while
+    /// [`more`](Sweep::more) says so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnitOfWork`] and [`Error::Database`] of the query for what is due. What goes wrong with an auction is in
+    /// the report.
+    ///
+    /// # Cancel safety
+    ///
+    /// What has been settled is settled; the rest is found by the next sweep.
+    ///
+    /// # Locking
+    ///
+    /// As [`settle`](Self::settle), one auction after the other.
+    pub async fn settle_due(&self, limit: u64) -> Result<Sweep, Error> {
+        let now = self.clock.now(&self.db).await?;
+        let due: Vec<i64> = auction::Entity::find()
+            .select_only()
+            .column(auction::Column::Id)
+            .filter(auction::Column::State.eq(auction::State::Open))
+            .filter(auction::Column::OriginalEndsAt.lte(now.get()))
+            .filter(auction::Column::EndsAt.lte(now.get()))
+            .order_by_asc(auction::Column::OriginalEndsAt)
+            .limit(limit)
+            .into_tuple()
+            .all(&self.db)
+            .await?;
+        let full = u64::try_from(due.len()).is_ok_and(|count| count == limit);
+        let mut sweep = Sweep::default();
+        for id in due.into_iter().map(AuctionId::from) {
+            match self.settle(id).await {
+                Ok(settlement) if settlement.repeated => {}
+                Ok(settlement) => sweep.settled.push(settlement),
+                Err(error) => {
+                    tracing::error!(auction = %id, %error, "an auction could not be settled");
+                    sweep.failed.push((id, error));
+                }
+            }
+        }
+        sweep.more = full;
+        Ok(sweep)
+    }
+}
+
+/// What a sweep has settled: [`AuctionLedger::settle_due`].
+#[derive(Debug, Default)]
+#[non_exhaustive]
+#[must_use = "auctions that could not be settled are told here and nowhere else"]
+pub struct Sweep {
+    /// What this sweep has settled.
+    pub settled: Vec<Settlement>,
+    /// What could not be settled, and why. The next sweep tries again.
+    pub failed: Vec<(AuctionId, Error)>,
+    /// Whether the limit was reached, so that more may be due.
+    pub more: bool,
+}
+
+/// A settlement to be made: [`AuctionLedger::settle`].
+#[derive(Debug)]
+#[must_use = "a request does nothing until it is awaited"]
+pub struct Settle<'a> {
+    ledger: &'a AuctionLedger,
+    within: Option<&'a UnitOfWork>,
+    command: Command,
+}
+
+impl Settle<'_> {
+    /// A note for the entries of the winner and of the seller: at most 200 bytes, without NUL.
+    pub fn memo(mut self, memo: impl Into<String>) -> Self {
+        self.command.memo = Some(memo.into());
+        self
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.command.check()
+    }
+
+    async fn run(&self, uow: &UnitOfWork) -> Result<Settlement, Error> {
+        match self.command.execute(uow, self.ledger).await {
+            Err(Error::Rejected(Rejection::Closed {
+                state: AuctionState::Sold | AuctionState::Unsold,
+            })) => self.repeat(uow).await,
+            outcome => settlement(outcome?),
+        }
+    }
+
+    /// Reads how the auction ended. Its row is locked, and its last act is the one that ended it.
+    async fn repeat(&self, uow: &UnitOfWork) -> Result<Settlement, Error> {
+        let auction = self
+            .ledger
+            .auction(self.command.auction)
+            .within(uow)
+            .await?;
+        let ended = act::Entity::find_by_id((auction.id.get(), auction.seq))
+            .one(uow)
+            .await?;
+        let ended = ended
+            .ok_or_else(|| Error::damaged(format!("auction {} has no last act", auction.id)))?;
+        let sold = (auction.state == AuctionState::Sold)
+            .then_some(())
+            .and(auction.leader.zip(auction.price));
+        Ok(Settlement {
+            auction: auction.id,
+            seq: auction.seq,
+            operation: ended.operation.into(),
+            currency: auction.currency,
+            sold: sold.map(|(winner, price)| Sale {
+                winner,
+                seller: auction.seller,
+                price,
+            }),
+            at: crate::rules::Micros::new(ended.at).datetime(),
+            repeated: true,
+        })
+    }
+}
+
+fn settlement(outcome: Outcome) -> Result<Settlement, Error> {
+    match outcome {
+        Outcome::Settlement(settlement) => Ok(settlement),
+        _ => Err(Error::damaged(
+            "a settlement was answered with something else",
+        )),
+    }
+}
+
+/// An early close to be made: [`AuctionLedger::close_early`].
+#[derive(Debug)]
+#[must_use = "a request does nothing until it is awaited"]
+pub struct CloseEarly<'a> {
+    ledger: &'a AuctionLedger,
+    within: Option<&'a UnitOfWork>,
+    command: Command,
+}
+
+impl CloseEarly<'_> {
+    /// The user who wants it, who must be the seller.
+    pub fn by(mut self, user: impl Into<UserId>) -> Self {
+        self.command.user = Some(user.into());
+        self
+    }
+
+    /// Why, for the history of the auction: at most 200 characters, without NUL.
+    pub fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.command.reason = Some(reason.into());
+        self
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.command.check()
+    }
+
+    async fn run(&self, uow: &UnitOfWork) -> Result<Settlement, Error> {
+        settlement(self.command.execute(uow, self.ledger).await?)
+    }
+}
+
+/// A cancellation to be made: [`AuctionLedger::cancel`].
+#[derive(Debug)]
+#[must_use = "a request does nothing until it is awaited"]
+pub struct Cancel<'a> {
+    ledger: &'a AuctionLedger,
+    within: Option<&'a UnitOfWork>,
+    command: Command,
+}
+
+impl Cancel<'_> {
+    /// The user who wants it, who must be the seller.
+    pub fn by(mut self, user: impl Into<UserId>) -> Self {
+        self.command.user = Some(user.into());
+        self
+    }
+
+    /// Why, for the history of the auction: at most 200 characters, without NUL.
+    pub fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.command.reason = Some(reason.into());
+        self
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.command.check()
+    }
+
+    async fn run(&self, uow: &UnitOfWork) -> Result<Cancellation, Error> {
+        match self.command.execute(uow, self.ledger).await? {
+            Outcome::Cancellation(cancellation) => Ok(cancellation),
+            _ => Err(Error::damaged(
+                "a cancellation was answered with something else",
+            )),
+        }
+    }
+}
+
+verb!(Settle -> Settlement);
+verb!(CloseEarly -> Settlement);
+verb!(Cancel -> Cancellation);
