@@ -20,5 +20,6 @@
 )]
 
 mod harness;
+mod reference;
 mod support;
 mod unit_of_work;

@@ -317,29 +317,45 @@ pub(super) async fn save(uow: &UnitOfWork, changes: &Changes) -> Result<(), Erro
     writes.extend(insert::<act::Entity>(changes.acts.iter().map(act_values)).map(Into::into));
     writes
         .extend(insert::<entry::Entity>(changes.entries.iter().map(entry_values)).map(Into::into));
-    if !Dialect::of(uow.get_database_backend()).writes_in_one_statement() {
-        for write in writes {
-            match write {
-                SubQueryStatement::UpdateStatement(update) => uow.execute(&update).await?,
-                SubQueryStatement::InsertStatement(insert) => uow.execute(&insert).await?,
-                _ => continue,
-            };
-        }
-        return Ok(());
-    }
     let Some(last) = writes.pop() else {
         return Ok(());
     };
+    if Dialect::of(uow.get_database_backend()).writes_in_one_statement() {
+        return send(uow, last, common_tables(writes)).await;
+    }
+    for write in writes {
+        send(uow, write, None).await?;
+    }
+    send(uow, last, None).await
+}
+
+/// The writes that go along with another one; `None` if there are none.
+fn common_tables(writes: Vec<SubQueryStatement>) -> Option<WithClause> {
     let mut with = WithClause::new();
+    let any = !writes.is_empty();
     for (index, write) in writes.into_iter().enumerate() {
         let mut expression = CommonTableExpression::new();
         expression.query(write).table_name(format!("write_{index}"));
         with.cte(expression);
     }
-    match last {
-        SubQueryStatement::UpdateStatement(update) => uow.execute(&update.with(with)).await?,
-        SubQueryStatement::InsertStatement(insert) => uow.execute(&insert.with(with)).await?,
-        _ => return Ok(()),
+    any.then_some(with)
+}
+
+async fn send(
+    uow: &UnitOfWork,
+    write: SubQueryStatement,
+    with: Option<WithClause>,
+) -> Result<(), Error> {
+    match (write, with) {
+        (SubQueryStatement::UpdateStatement(update), None) => uow.execute(&update).await?,
+        (SubQueryStatement::UpdateStatement(update), Some(with)) => {
+            uow.execute(&update.with(with)).await?
+        }
+        (SubQueryStatement::InsertStatement(insert), None) => uow.execute(&insert).await?,
+        (SubQueryStatement::InsertStatement(insert), Some(with)) => {
+            uow.execute(&insert.with(with)).await?
+        }
+        _ => return Err(Error::damaged("a write is neither an update nor an insert")),
     };
     Ok(())
 }

@@ -1,0 +1,5 @@
+//! The application the crate grew out of: what it answered, and what it did wrong.
+
+mod faults;
+mod neighborbid;
+mod story;
