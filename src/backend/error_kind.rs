@@ -93,18 +93,55 @@ impl ErrorKind {
         )
     }
 
-    /// Whether this error, in answer to COMMIT, proves that nothing was committed.
-    pub(crate) fn proves_not_committed(self) -> bool {
-        !matches!(
-            self,
-            Self::ConnectionLost | Self::StatementTimeout | Self::PoolTimeout | Self::Other
-        )
+    /// Whether `error`, in answer to COMMIT, proves that nothing was committed: the database itself has said so.
+    pub(crate) fn proves_not_committed(error: &DbErr) -> bool {
+        match error {
+            DbErr::Conn(error) | DbErr::Exec(error) | DbErr::Query(error) => is_proof(error),
+            _ => false,
+        }
     }
 }
 
 #[cfg(not(any(feature = "postgres", feature = "mysql", feature = "sqlite")))]
 fn of_runtime(_: &sea_orm::RuntimeErr) -> ErrorKind {
     ErrorKind::Other
+}
+
+#[cfg(not(any(feature = "postgres", feature = "mysql", feature = "sqlite")))]
+fn is_proof(_: &sea_orm::RuntimeErr) -> bool {
+    false
+}
+
+/// PostgreSQL answers a commit that happened with nothing but success. MariaDB and MySQL have errors that may come after
+/// it (1180), so only those whose meaning is known count; and SQLite may fail to sync what it has written.
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+fn is_proof(error: &sea_orm::RuntimeErr) -> bool {
+    let sea_orm::RuntimeErr::SqlxError(error) = error else {
+        return false;
+    };
+    let sea_orm::sqlx::Error::Database(error) = error.as_ref() else {
+        return false;
+    };
+    let kind = of_database(error.as_ref());
+    #[cfg(feature = "postgres")]
+    if error
+        .try_downcast_ref::<sea_orm::SqlxPostgresError>()
+        .is_some()
+    {
+        return kind != ErrorKind::ConnectionLost;
+    }
+    #[cfg(feature = "sqlite")]
+    if error
+        .try_downcast_ref::<sea_orm::SqlxSqliteError>()
+        .is_some()
+    {
+        let code: Option<u32> = error.code().and_then(|code| code.parse().ok());
+        return code.is_some_and(|code| code & 0xff != 10);
+    }
+    !matches!(
+        kind,
+        ErrorKind::ConnectionLost | ErrorKind::StatementTimeout | ErrorKind::Other
+    )
 }
 
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]

@@ -93,7 +93,13 @@ impl<'a> Statement<'a> {
         if self.first_is("SET") && self.names_autocommit {
             return Some("SET autocommit");
         }
-        if (self.creates() || self.first_is("DROP")) && second("TEMPORARY") {
+        // A password and a default role are stored; SET STATEMENT … FOR runs whatever follows.
+        if self.first_is("SET") && (second("PASSWORD") || second("DEFAULT") || second("STATEMENT"))
+        {
+            return Some("SET");
+        }
+        let temporary_table = second("TEMPORARY") && self.words[2].eq_ignore_ascii_case("TABLE");
+        if (self.creates() || self.first_is("DROP")) && temporary_table {
             return None;
         }
         MYSQL_IMPLICIT_COMMIT
@@ -116,10 +122,12 @@ const CONTROL: [&str; 9] = [
     "XA",
 ];
 
-/// What MariaDB and MySQL commit before, and sometimes after; and PREPARE and EXECUTE, which hide what they run.
-const MYSQL_IMPLICIT_COMMIT: [&str; 23] = [
+/// What MariaDB and MySQL commit before, and sometimes after; and PREPARE, EXECUTE and REPEAT,
+/// which hide what they run.
+const MYSQL_IMPLICIT_COMMIT: [&str; 25] = [
     "ALTER",
     "ANALYZE",
+    "BACKUP",
     "CACHE",
     "CHANGE",
     "CHECK",
@@ -135,6 +143,7 @@ const MYSQL_IMPLICIT_COMMIT: [&str; 23] = [
     "PREPARE",
     "RENAME",
     "REPAIR",
+    "REPEAT",
     "RESET",
     "REVOKE",
     "STOP",
@@ -338,6 +347,14 @@ mod tests {
             (MySql, "CREATE TABLE t (a INT)", Some("CREATE")),
             (MySql, "TRUNCATE t", Some("TRUNCATE")),
             (MySql, "LOCK TABLES t WRITE", Some("LOCK")),
+            (MySql, "SET PASSWORD = 'x'", Some("SET")),
+            (
+                MySql,
+                "SET STATEMENT max_statement_time = 1 FOR COMMIT",
+                Some("SET"),
+            ),
+            (MySql, "REPEAT COMMIT; UNTIL 1 END REPEAT", Some("REPEAT")),
+            (MySql, "CREATE TEMPORARY SEQUENCE s", Some("CREATE")),
         ];
         for (backend, sql, expected) in rows {
             assert_eq!(

@@ -316,7 +316,7 @@ impl UnitOfWork {
 
     /// Runs the callbacks of `before_commit` in a handle that cannot end the root.
     async fn run_before_commit(&self) -> Result<(), (Error, RollbackReason)> {
-        while self.refusal().is_none()
+        while self.session.ready().await.is_ok()
             && let Some(callback) = self.session.next_before_commit()
         {
             let lent = Self {

@@ -205,7 +205,7 @@ impl Root {
             .scope(pools, AssertUnwindSafe(f(&uow)).catch_unwind())
             .await;
         // A block that could not have been committed has no callbacks to show.
-        let refusal = uow.session.refusal(super::session::ROOT);
+        let refusal = uow.session.ready().await.err();
         let captured = uow.session.take_on_commit();
         uow.abort_root(RollbackReason::Captured).await;
         match (outcome, refusal) {

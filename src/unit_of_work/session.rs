@@ -419,9 +419,20 @@ impl Session {
         id: BlockId,
         sql: &str,
     ) -> Result<(), DbErr> {
+        let retryable = self.state().retryable;
         let attempt = Attempt::new(self, id);
         let result = transaction.execute_unprepared(sql).await;
-        attempt.answer(result).map(drop)
+        let answer = attempt.answer(result);
+        // The rollback of a savepoint says nothing of whether the error that led to it can be cured by a second run.
+        self.state().retryable |= retryable;
+        answer.map(drop)
+    }
+
+    /// Whether the root could be committed as things stand: a child that was dropped is rolled back first.
+    pub(super) async fn ready(&self) -> Result<(), Error> {
+        let connection = self.connection.lock().await;
+        let transaction = connection.as_ref().ok_or(Error::Ended)?;
+        self.verify(transaction, ROOT).await
     }
 
     /// Ends a nested block whose work is to be kept.
@@ -596,7 +607,7 @@ impl Session {
                 staged.into_iter().for_each(|staged| staged());
                 Ok(hooks::run_on_commit(on_commit).await)
             }
-            Err(error) if ErrorKind::of(&error).proves_not_committed() => {
+            Err(error) if ErrorKind::proves_not_committed(&error) => {
                 // The driver rolls back when it drops the transaction.
                 let callbacks = self.forget();
                 callbacks.tell(RollbackReason::CommitRefused).await;
@@ -622,9 +633,6 @@ impl Session {
         let abort = async move {
             let transaction = session.connection.lock().await.take();
             if let Some(transaction) = transaction {
-                if let Err(error) = session.put_back(&transaction).await {
-                    tracing::debug!(%error, "a setting could not be put back");
-                }
                 session.end(transaction, reason).await;
             }
         };
@@ -632,9 +640,6 @@ impl Session {
     }
 
     async fn put_back(&self, transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-        if !self.restore.is_empty() {
-            self.absorb(transaction).await;
-        }
         for statement in &self.restore {
             transaction.execute_unprepared(statement).await?;
         }
@@ -644,9 +649,10 @@ impl Session {
     /// Sends ROLLBACK and tells the callbacks.
     async fn end(&self, transaction: DatabaseTransaction, reason: RollbackReason) {
         self.absorb(&transaction).await;
-        let fatal = self.state().fatal.is_some();
-        if fatal
-            && let Some(statement) = Dialect::of(self.backend).before_rollback()
+        if let Err(error) = self.put_back(&transaction).await {
+            tracing::debug!(%error, "a setting could not be put back");
+        }
+        if let Some(statement) = Dialect::of(self.backend).before_rollback()
             && let Err(error) = transaction.execute_unprepared(statement).await
         {
             tracing::debug!(%error, "no transaction could be opened to roll back");
