@@ -8,6 +8,7 @@
 //! The arguments, all optional: the two bidders, what each deposits, the start price, the buy-now price, in euros.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
+#![allow(clippy::arithmetic_side_effects, reason = "small sums of an example")]
 
 use std::error::Error;
 use std::time::Duration;

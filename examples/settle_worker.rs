@@ -5,6 +5,7 @@
 //! ```
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
+#![allow(clippy::arithmetic_side_effects, reason = "small sums of an example")]
 
 use std::error::Error;
 use std::time::Duration;
