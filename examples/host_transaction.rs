@@ -64,10 +64,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let terms = AuctionTerms::english(Currency::EUR, 10.into(), 1.into())
         .buy_now(60.into())
         .ends_in(Duration::from_secs(3600));
-    let auction = ledger
-        .open_auction("sam", "brass telescope", terms)
-        .await?
-        .id;
+    let auction = ledger.open_auction("sam", "brass telescope", terms).await?.id;
 
     // An order without an address is refused by the host's table: the purchase before it is undone with it.
     let failed = buy_and_order(&ledger, auction, "").await;
@@ -88,10 +85,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .ok_or("the order is stored")?;
     let sold = sold.ok_or("and refers to the auction")?;
     assert_eq!(sold.sold_price, Some(60_00));
-    println!(
-        "order {} for \"{}\", to {}",
-        order.id, sold.title, order.address
-    );
+    println!("order {} for \"{}\", to {}", order.id, sold.title, order.address);
     Ok(())
 }
 

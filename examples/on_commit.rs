@@ -21,10 +21,7 @@ use sea_orm::Database;
 
 /// The host's broker. It is down.
 async fn send_sold_out(title: &str) -> io::Result<()> {
-    Err(io::Error::new(
-        io::ErrorKind::ConnectionRefused,
-        format!("no broker for \"{title}\""),
-    ))
+    Err(io::Error::new(io::ErrorKind::ConnectionRefused, format!("no broker for \"{title}\"")))
 }
 
 #[tokio::main]
@@ -32,9 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let db = Database::connect("sqlite::memory:").await?;
     Migrator::up(&db, None).await?;
     let ledger = AuctionLedger::new(db);
-    ledger
-        .deposit("buyer", Currency::KRW, 100_000.into())
-        .await?;
+    ledger.deposit("buyer", Currency::KRW, 100_000.into()).await?;
     let terms = AuctionTerms::english(Currency::KRW, 10_000.into(), 1_000.into())
         .buy_now(90_000.into())
         .ends_in(Duration::from_secs(3600));
@@ -56,17 +51,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // The purchase is an `Ok`: an error here would make the caller charge twice.
     println!("bought for {} by {}", purchase.price, purchase.buyer);
-    let failure = purchase
-        .hooks()
-        .failed
-        .first()
-        .ok_or("the broker is down")?;
+    let failure = purchase.hooks().failed.first().ok_or("the broker is down")?;
     println!("the notification failed: {}", failure.error);
     assert_eq!(
-        failure
-            .error
-            .downcast_ref::<io::Error>()
-            .map(io::Error::kind),
+        failure.error.downcast_ref::<io::Error>().map(io::Error::kind),
         Some(io::ErrorKind::ConnectionRefused)
     );
     assert_eq!(purchase.hooks().succeeded, 1);
@@ -78,9 +66,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let seller = ledger.wallet("seller", Currency::KRW).await?;
     assert_eq!((buyer.available, buyer.held), (10_000.into(), 0.into()));
     assert_eq!(seller.available, 90_000.into());
-    println!(
-        "buyer: {} left; seller: {} received",
-        buyer.available, seller.available
-    );
+    println!("buyer: {} left; seller: {} received", buyer.available, seller.available);
     Ok(())
 }

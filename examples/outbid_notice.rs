@@ -58,10 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Migrator::up(&db, None).await?;
     let (public, mut board) = unbounded_channel();
     let (sender, mut anns) = unbounded_channel();
-    let sink = Mailboxes {
-        private: HashMap::from([("ann".into(), sender)]),
-        public,
-    };
+    let sink = Mailboxes { private: HashMap::from([("ann".into(), sender)]), public };
     let ledger = AuctionLedger::new(db).sink(sink);
 
     for bidder in ["ann", "bob"] {
@@ -69,23 +66,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let terms = AuctionTerms::english(Currency::EUR, 10.into(), 1.into())
         .ends_in(Duration::from_secs(3600));
-    let auction = ledger
-        .open_auction("sam", "brass telescope", terms)
-        .await?
-        .id;
+    let auction = ledger.open_auction("sam", "brass telescope", terms).await?.id;
     ledger.place_bid(auction, "ann", 20.into()).await?;
     ledger.place_bid(auction, "bob", 30.into()).await?;
 
-    assert_eq!(
-        read(&mut board, 2).await,
-        ["ann leads at 20.00 EUR", "bob leads at 30.00 EUR"]
-    );
+    assert_eq!(read(&mut board, 2).await, ["ann leads at 20.00 EUR", "bob leads at 30.00 EUR"]);
     assert_eq!(
         read(&mut anns, 2).await,
-        [
-            "you have been outbid at 30.00 EUR",
-            "20.00 EUR are yours again"
-        ]
+        ["you have been outbid at 30.00 EUR", "20.00 EUR are yours again"]
     );
     Ok(())
 }

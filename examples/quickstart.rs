@@ -38,25 +38,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let ledger = AuctionLedger::new(db.clone());
 
     for bidder in [&first, &second] {
-        let wallet = ledger
-            .deposit(bidder.as_str(), currency, deposit)
-            .memo("first payment")
-            .await?;
-        println!(
-            "{bidder} deposits {deposit}: {} available",
-            wallet.available
-        );
+        let wallet =
+            ledger.deposit(bidder.as_str(), currency, deposit).memo("first payment").await?;
+        println!("{bidder} deposits {deposit}: {} available", wallet.available);
     }
     let terms = AuctionTerms::english(currency, start, Decimal::ONE)
         .buy_now(buy_now)
         .ends_in(Duration::from_secs(3600));
-    let auction = ledger
-        .open_auction(SELLER, "brass telescope", terms)
-        .await?;
-    println!(
-        "{SELLER} opens \"{}\" at {start}, to be bought for {buy_now}",
-        auction.title
-    );
+    let auction = ledger.open_auction(SELLER, "brass telescope", terms).await?;
+    println!("{SELLER} opens \"{}\" at {start}, to be bought for {buy_now}", auction.title);
 
     // Callbacks run after the commit and hand off what happened. The transport is the host's: here, a channel.
     let (notices, mut inbox) = mpsc::unbounded_channel::<String>();
@@ -64,34 +54,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The first bid, and a message that goes out only if the bid is stored.
     let bid = ledger
         .atomic(async |uow| {
-            let bid = ledger
-                .place_bid(auction.id, first.as_str(), start)
-                .within(uow)
-                .await?;
+            let bid = ledger.place_bid(auction.id, first.as_str(), start).within(uow).await?;
             let (notices, text) = (notices.clone(), format!("{first} leads at {}", bid.price));
             uow.on_commit(async move || _ = notices.send(text));
             Ok::<_, auction_ledger::Error>(bid)
         })
         .await?;
     assert!(bid.hooks().is_clean());
-    assert_eq!(
-        inbox.recv().await,
-        Some(format!("{first} leads at {}", bid.price))
-    );
+    assert_eq!(inbox.recv().await, Some(format!("{first} leads at {}", bid.price)));
     println!("{first} bids {} and leads", bid.amount);
 
     // The second bidder's attempt is rolled back: neither the bid nor its message exists.
-    let minimum = ledger
-        .auction(auction.id)
-        .await?
-        .next_minimum
-        .ok_or("the auction is open")?;
+    let minimum = ledger.auction(auction.id).await?.next_minimum.ok_or("the auction is open")?;
     let attempt = ledger
         .atomic(async |uow| {
-            ledger
-                .place_bid(auction.id, second.as_str(), minimum)
-                .within(uow)
-                .await?;
+            ledger.place_bid(auction.id, second.as_str(), minimum).within(uow).await?;
             let notices = notices.clone();
             uow.on_commit(async move || _ = notices.send("this is never sent".to_owned()));
             Err::<(), _>(Failure::PaymentDeclined)
@@ -107,54 +84,31 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // A refusal carries what the caller needs next.
     let refused = ledger.place_bid(auction.id, second.as_str(), start).await;
     let refused = refused.err().ok_or("an equal bid is refused")?;
-    assert_eq!(
-        refused.rejection(),
-        Some(&Rejection::BelowMinimum { minimum })
-    );
+    assert_eq!(refused.rejection(), Some(&Rejection::BelowMinimum { minimum }));
     println!("{second} bids {start}: refused, {refused}");
 
     // Outbid: the first bidder's money is available again, in the same transaction.
-    let bid = ledger
-        .place_bid(auction.id, second.as_str(), minimum)
-        .await?;
+    let bid = ledger.place_bid(auction.id, second.as_str(), minimum).await?;
     let outbid = bid.outbid.ok_or("somebody was outbid")?;
-    assert_eq!(
-        (outbid.user.as_str(), outbid.released),
-        (first.as_str(), start)
-    );
-    println!(
-        "{second} bids {minimum} and leads: {} gets {} back",
-        outbid.user, outbid.released
-    );
+    assert_eq!((outbid.user.as_str(), outbid.released), (first.as_str(), start));
+    println!("{second} bids {minimum} and leads: {} gets {} back", outbid.user, outbid.released);
 
     // The first bidder buys: paid from available money, the second bidder's hold is released, the seller is paid.
     let purchase = ledger
         .atomic(async |uow| {
-            let purchase = ledger
-                .buy_now(auction.id, first.as_str())
-                .within(uow)
-                .await?;
+            let purchase = ledger.buy_now(auction.id, first.as_str()).within(uow).await?;
             let (notices, text) = (notices.clone(), format!("sold out: {}", auction.title));
             uow.on_commit(async move || _ = notices.send(text));
             Ok::<_, auction_ledger::Error>(purchase)
         })
         .await?;
-    assert_eq!(
-        inbox.recv().await,
-        Some(format!("sold out: {}", auction.title))
-    );
-    println!(
-        "{} buys for {}; everybody hears \"sold out\"",
-        purchase.buyer, purchase.price
-    );
+    assert_eq!(inbox.recv().await, Some(format!("sold out: {}", auction.title)));
+    println!("{} buys for {}; everybody hears \"sold out\"", purchase.buyer, purchase.price);
 
     let buyer = ledger.wallet(first.as_str(), currency).await?;
     let loser = ledger.wallet(second.as_str(), currency).await?;
     let seller = ledger.wallet(SELLER, currency).await?;
-    assert_eq!(
-        (buyer.available, buyer.held),
-        (deposit - buy_now, Decimal::ZERO)
-    );
+    assert_eq!((buyer.available, buyer.held), (deposit - buy_now, Decimal::ZERO));
     assert_eq!((loser.available, loser.held), (deposit, Decimal::ZERO));
     assert_eq!((seller.available, seller.held), (buy_now, Decimal::ZERO));
     print_journal(&db).await

@@ -60,10 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let short = AuctionTerms::english(Currency::EUR, 10.into(), 1.into())
         .ends_in(Duration::from_millis(700));
-    let telescope = ledger
-        .open_auction("sam", "brass telescope", short.clone())
-        .await?
-        .id;
+    let telescope = ledger.open_auction("sam", "brass telescope", short.clone()).await?.id;
     let lamp = ledger.open_auction("sam", "oil lamp", short).await?.id;
     ledger.place_bid(telescope, "ann", 25.into()).await?;
 
@@ -71,18 +68,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut states = (AuctionState::Open, AuctionState::Open);
     while states.0 == AuctionState::Open || states.1 == AuctionState::Open {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        states = (
-            ledger.auction(telescope).await?.state,
-            ledger.auction(lamp).await?.state,
-        );
+        states = (ledger.auction(telescope).await?.state, ledger.auction(lamp).await?.state);
     }
     _ = stop.send(());
     assert_eq!(worker.await?, 2);
     assert_eq!(states, (AuctionState::Sold, AuctionState::Unsold));
-    assert_eq!(
-        ledger.wallet("sam", Currency::EUR).await?.available,
-        25.into()
-    );
+    assert_eq!(ledger.wallet("sam", Currency::EUR).await?.available, 25.into());
     println!(
         "both have ended, and sam has {}",
         ledger.wallet("sam", Currency::EUR).await?.available

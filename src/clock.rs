@@ -32,9 +32,7 @@ impl Clock {
             Self::Database => {
                 let backend = connection.get_database_backend();
                 let sql = format!("SELECT {} AS now_us", Dialect::of(backend).now());
-                let row = connection
-                    .query_one_raw(Statement::from_string(backend, sql))
-                    .await?;
+                let row = connection.query_one_raw(Statement::from_string(backend, sql)).await?;
                 let row =
                     row.ok_or_else(|| DbErr::RecordNotFound("the database's clock".to_owned()))?;
                 row.try_get("", "now_us").map(Micros::new)
@@ -79,15 +77,13 @@ impl ManualClock {
 
     /// Sets the clock to `now`, truncated to microseconds. It may go back, as clocks of databases do.
     pub fn set(&self, now: chrono::DateTime<chrono::Utc>) {
-        self.0
-            .store(now.timestamp_micros(), std::sync::atomic::Ordering::SeqCst);
+        self.0.store(now.timestamp_micros(), std::sync::atomic::Ordering::SeqCst);
     }
 
     /// Moves the clock by `delta`, which may be negative.
     pub fn advance(&self, delta: chrono::TimeDelta) {
         let micros = delta.num_microseconds().unwrap_or(0);
-        self.0
-            .fetch_add(micros, std::sync::atomic::Ordering::SeqCst);
+        self.0.fetch_add(micros, std::sync::atomic::Ordering::SeqCst);
     }
 
     fn micros(&self) -> Micros {

@@ -168,35 +168,23 @@ pub(crate) fn title(text: &str) -> Result<(), Error> {
     let length = text.chars().count();
     let error = match text {
         "" => TextError::Empty,
-        _ if length > 200 => TextError::TooLong {
-            length,
-            limit: 200,
-            unit: "characters",
-        },
+        _ if length > 200 => TextError::TooLong { length, limit: 200, unit: "characters" },
         _ if text.contains('\0') => TextError::ContainsNul,
         _ => return Ok(()),
     };
-    Err(Error::InvalidText {
-        what: "title",
-        error,
-    })
+    Err(Error::InvalidText { what: "title", error })
 }
 
 /// A memo: up to 200 bytes.
 pub(crate) fn memo(text: Option<&str>) -> Result<(), Error> {
     let error = match text.unwrap_or_default() {
-        text if text.len() > 200 => TextError::TooLong {
-            length: text.len(),
-            limit: 200,
-            unit: "bytes",
-        },
+        text if text.len() > 200 => {
+            TextError::TooLong { length: text.len(), limit: 200, unit: "bytes" }
+        }
         text if text.contains('\0') => TextError::ContainsNul,
         _ => return Ok(()),
     };
-    Err(Error::InvalidText {
-        what: "memo",
-        error,
-    })
+    Err(Error::InvalidText { what: "memo", error })
 }
 
 /// A reason: up to 200 characters.
@@ -204,16 +192,9 @@ pub(crate) fn reason(text: Option<&str>) -> Result<(), Error> {
     let text = text.unwrap_or_default();
     let length = text.chars().count();
     let error = match text {
-        _ if length > 200 => TextError::TooLong {
-            length,
-            limit: 200,
-            unit: "characters",
-        },
+        _ if length > 200 => TextError::TooLong { length, limit: 200, unit: "characters" },
         _ if text.contains('\0') => TextError::ContainsNul,
         _ => return Ok(()),
     };
-    Err(Error::InvalidText {
-        what: "reason",
-        error,
-    })
+    Err(Error::InvalidText { what: "reason", error })
 }

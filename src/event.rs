@@ -238,19 +238,13 @@ impl BroadcastSink {
     /// A sink that keeps up to `capacity` events (at least one) for its slowest reader.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self {
-            sender: broadcast::Sender::new(capacity.max(1)),
-            missed: broadcast::Sender::new(16),
-        }
+        Self { sender: broadcast::Sender::new(capacity.max(1)), missed: broadcast::Sender::new(16) }
     }
 
     /// A reader of the events that come from now on.
     #[must_use]
     pub fn subscribe(&self) -> EventReader {
-        EventReader {
-            receiver: self.sender.subscribe(),
-            missed: self.missed.subscribe(),
-        }
+        EventReader { receiver: self.sender.subscribe(), missed: self.missed.subscribe() }
     }
 }
 
@@ -336,11 +330,7 @@ impl RecordingSink {
     /// The events so far, in the order of their delivery.
     #[must_use]
     pub fn events(&self) -> Vec<AuctionEvent> {
-        self.0
-            .events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until there are at least `count` events, and returns them all.
@@ -364,11 +354,7 @@ impl RecordingSink {
 #[async_trait]
 impl EventSink for RecordingSink {
     async fn deliver(&self, event: &AuctionEvent) -> Result<(), SinkError> {
-        self.0
-            .events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(event.clone());
+        self.0.events.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
         self.0.grown.notify_waiters();
         Ok(())
     }

@@ -62,9 +62,7 @@ impl UserId {
             return Err(UserIdError::Empty);
         }
         if self.0.len() > Self::MAX_BYTES {
-            return Err(UserIdError::TooLong {
-                bytes: self.0.len(),
-            });
+            return Err(UserIdError::TooLong { bytes: self.0.len() });
         }
         if self.0.as_bytes().contains(&0) {
             return Err(UserIdError::ContainsNul);
@@ -260,36 +258,22 @@ mod tests {
     fn users_are_compared_as_bytes() {
         let mut users = ["ann", "Ann ", "ánn", "Ann"].map(UserId::from);
         users.sort();
-        assert_eq!(
-            users.map(|user| user.to_string()),
-            ["Ann", "Ann ", "ann", "ánn"]
-        );
+        assert_eq!(users.map(|user| user.to_string()), ["Ann", "Ann ", "ann", "ánn"]);
     }
 
     #[test]
     fn every_number_and_uuid_is_a_user() {
-        for user in [
-            UserId::from(i64::MIN),
-            UserId::from(0),
-            UserId::from(Uuid::max()),
-        ] {
+        for user in [UserId::from(i64::MIN), UserId::from(0), UserId::from(Uuid::max())] {
             assert_eq!(user.validate(), Ok(()), "{user}");
         }
     }
 
     #[test]
     fn ids_look_in_json_like_what_they_hold() {
-        let ids = (
-            UserId::from("ann"),
-            AuctionId::from(7),
-            OperationId::from(Uuid::nil()),
-        );
+        let ids = (UserId::from("ann"), AuctionId::from(7), OperationId::from(Uuid::nil()));
         let json = serde_json::to_string(&ids).unwrap();
         assert_eq!(json, r#"["ann",7,"00000000-0000-0000-0000-000000000000"]"#);
-        assert_eq!(
-            serde_json::from_str::<(UserId, AuctionId, OperationId)>(&json).unwrap(),
-            ids
-        );
+        assert_eq!(serde_json::from_str::<(UserId, AuctionId, OperationId)>(&json).unwrap(), ids);
     }
 
     #[test]

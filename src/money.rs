@@ -84,17 +84,12 @@ impl Currency {
             return Err(CurrencyError::InvalidCode);
         }
         let mut inline = [0; Self::CODE_MAX];
-        let place = inline
-            .get_mut(..code.len())
-            .ok_or(CurrencyError::InvalidCode)?;
+        let place = inline.get_mut(..code.len()).ok_or(CurrencyError::InvalidCode)?;
         place.copy_from_slice(code.as_bytes());
         if exponent > Self::EXPONENT_MAX {
             return Err(CurrencyError::InvalidExponent { exponent });
         }
-        Ok(Self {
-            code: inline,
-            exponent,
-        })
+        Ok(Self { code: inline, exponent })
     }
 
     /// The code, for example `EUR`.
@@ -103,11 +98,7 @@ impl Currency {
         reason = "only `new` and `known` fill the code, with ASCII"
     )]
     pub fn code(&self) -> &str {
-        let end = self
-            .code
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(Self::CODE_MAX);
+        let end = self.code.iter().position(|byte| *byte == 0).unwrap_or(Self::CODE_MAX);
         str::from_utf8(&self.code[..end]).expect("a code is made of ASCII letters and digits")
     }
 
@@ -152,9 +143,7 @@ impl Currency {
             .and_then(|factor| value.mantissa().checked_mul(factor))
             .and_then(|minor| i64::try_from(minor).ok())
             .and_then(Amount::from_minor)
-            .ok_or_else(|| AmountError::TooLarge {
-                maximum: self.maximum(),
-            })
+            .ok_or_else(|| AmountError::TooLarge { maximum: self.maximum() })
     }
 
     /// Speaks an amount, with exactly as many decimals as the currency has.
@@ -170,10 +159,7 @@ impl Currency {
 
     const fn known(code: [u8; 3], exponent: u8) -> Self {
         let [a, b, c] = code;
-        Self {
-            code: [a, b, c, 0, 0, 0, 0, 0, 0, 0],
-            exponent,
-        }
+        Self { code: [a, b, c, 0, 0, 0, 0, 0, 0, 0], exponent }
     }
 }
 
@@ -209,10 +195,7 @@ impl TryFrom<Plain> for Currency {
 
 impl From<Currency> for Plain {
     fn from(currency: Currency) -> Self {
-        Self {
-            code: currency.code().to_owned(),
-            exponent: currency.exponent,
-        }
+        Self { code: currency.code().to_owned(), exponent: currency.exponent }
     }
 }
 
@@ -242,11 +225,7 @@ impl Amount {
 
     /// `None` if `minor` is negative or more than [`Amount::MAX`].
     pub(crate) const fn from_minor(minor: i64) -> Option<Self> {
-        if 0 <= minor && minor <= Self::MAX.0 {
-            Some(Self(minor))
-        } else {
-            None
-        }
+        if 0 <= minor && minor <= Self::MAX.0 { Some(Self(minor)) } else { None }
     }
 
     pub(crate) const fn minor(self) -> i64 {
@@ -269,9 +248,7 @@ impl Amount {
 
     /// The change of a balance that loses this amount.
     pub(crate) const fn loss(self) -> i64 {
-        self.0
-            .checked_neg()
-            .expect("an amount is not negative, so its negation fits")
+        self.0.checked_neg().expect("an amount is not negative, so its negation fits")
     }
 }
 
@@ -323,13 +300,7 @@ mod tests {
         for (text, error) in [
             ("-0.001", AmountError::NotPositive),
             ("0.000", AmountError::NotPositive),
-            (
-                "99999999999999.001",
-                AmountError::TooPrecise {
-                    decimals: 3,
-                    exponent: 2,
-                },
-            ),
+            ("99999999999999.001", AmountError::TooPrecise { decimals: 3, exponent: 2 }),
             ("10000000000000.01", AmountError::TooLarge { maximum }),
         ] {
             assert_eq!(Currency::EUR.amount(decimal(text)), Err(error), "{text}");
@@ -343,18 +314,13 @@ mod tests {
         let minus_zero = -Decimal::ZERO;
         for exponent in 0..=12 {
             let currency = Currency::new("XTS", exponent).unwrap();
-            let too_large = AmountError::TooLarge {
-                maximum: currency.maximum(),
-            };
+            let too_large = AmountError::TooLarge { maximum: currency.maximum() };
             assert_eq!(currency.amount(Decimal::MAX), Err(too_large));
             assert_eq!(currency.amount(Decimal::MIN), Err(AmountError::NotPositive));
             assert_eq!(currency.amount(minus_zero), Err(AmountError::NotPositive));
             assert_eq!(
                 currency.amount(finest),
-                Err(AmountError::TooPrecise {
-                    decimals: 28,
-                    exponent
-                })
+                Err(AmountError::TooPrecise { decimals: 28, exponent })
             );
             for minor in [i64::MIN, -1, 0, 1, BALANCE_MAX, i64::MAX] {
                 let spoken = currency.decimal_of_minor(minor);
@@ -379,20 +345,13 @@ mod tests {
     fn a_currency_survives_serde_and_orders_by_code() {
         let json = serde_json::to_string(&Currency::EUR).unwrap();
         assert_eq!(json, r#"{"code":"EUR","exponent":2}"#);
-        assert_eq!(
-            serde_json::from_str::<Currency>(&json).unwrap(),
-            Currency::EUR
-        );
+        assert_eq!(serde_json::from_str::<Currency>(&json).unwrap(), Currency::EUR);
         assert!(serde_json::from_str::<Currency>(r#"{"code":"euro","exponent":2}"#).is_err());
         let long = Currency::new("EURO567890", 12).unwrap();
         assert_eq!(long.code(), "EURO567890");
         assert!(Currency::EUR < long && long < Currency::GBP);
         for code in ["", "EU", "EURO5678901", "EU€", "EU R", "EU\0R"] {
-            assert_eq!(
-                Currency::new(code, 2),
-                Err(CurrencyError::InvalidCode),
-                "{code:?}"
-            );
+            assert_eq!(Currency::new(code, 2), Err(CurrencyError::InvalidCode), "{code:?}");
         }
     }
 }

@@ -30,9 +30,8 @@ pub(crate) async fn run(db: SchemaManagerConnection<'_>, command: Command) -> Re
         SchemaManagerConnection::Connection(pool) => {
             let pool = pool.clone();
             detached(async move {
-                let transaction = pool
-                    .begin_with_options(options(pool.get_database_backend()))
-                    .await?;
+                let transaction =
+                    pool.begin_with_options(options(pool.get_database_backend())).await?;
                 finish(transaction, command).await
             })
             .await
@@ -53,9 +52,9 @@ async fn detached(
         Ok(result) => result,
         Err(join) => match join.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(join) => Err(DbErr::Migration(format!(
-                "the runtime stopped while migrating: {join}"
-            ))),
+            Err(join) => {
+                Err(DbErr::Migration(format!("the runtime stopped while migrating: {join}")))
+            }
         },
     }
 }
@@ -109,13 +108,8 @@ const RELEASE_LOCK: &str = "DO RELEASE_LOCK(CONCAT('al_migrations.', LEFT(DATABA
 
 /// Takes MySQL's lock of the session, which outlives the commit that every DDL statement makes.
 async fn get_lock(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-    let row = transaction
-        .query_one_raw(Statement::from_string(DbBackend::MySql, GET_LOCK))
-        .await?;
-    let taken: Option<i64> = row
-        .map(|row| row.try_get_by_index(0))
-        .transpose()?
-        .flatten();
+    let row = transaction.query_one_raw(Statement::from_string(DbBackend::MySql, GET_LOCK)).await?;
+    let taken: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?.flatten();
     match taken {
         Some(1) => Ok(()),
         _ => Err(DbErr::Migration("the lock `al_migrations` was not given within two minutes: another process is migrating".into())),

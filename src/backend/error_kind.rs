@@ -75,10 +75,7 @@ impl ErrorKind {
     /// lock that was not to be had.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(
-            self,
-            Self::Deadlock | Self::Serialization | Self::LockTimeout
-        )
+        matches!(self, Self::Deadlock | Self::Serialization | Self::LockTimeout)
     }
 
     /// Whether the error ends the whole transaction and not only the statement or the savepoint.
@@ -87,10 +84,7 @@ impl ErrorKind {
     /// disk is full, and a lost connection leaves nothing to go back to. One rule for every database: these are fatal
     /// everywhere.
     pub(crate) fn is_fatal(self) -> bool {
-        matches!(
-            self,
-            Self::Deadlock | Self::Serialization | Self::Full | Self::ConnectionLost
-        )
+        matches!(self, Self::Deadlock | Self::Serialization | Self::Full | Self::ConnectionLost)
     }
 
     /// Whether `error`, in answer to COMMIT, proves that nothing was committed: the database itself has said so.
@@ -124,24 +118,15 @@ fn is_proof(error: &sea_orm::RuntimeErr) -> bool {
     };
     let kind = of_database(error.as_ref());
     #[cfg(feature = "postgres")]
-    if error
-        .try_downcast_ref::<sea_orm::SqlxPostgresError>()
-        .is_some()
-    {
+    if error.try_downcast_ref::<sea_orm::SqlxPostgresError>().is_some() {
         return kind != ErrorKind::ConnectionLost;
     }
     #[cfg(feature = "sqlite")]
-    if error
-        .try_downcast_ref::<sea_orm::SqlxSqliteError>()
-        .is_some()
-    {
+    if error.try_downcast_ref::<sea_orm::SqlxSqliteError>().is_some() {
         let code: Option<u32> = error.code().and_then(|code| code.parse().ok());
         return code.is_some_and(|code| code & 0xff != 10);
     }
-    !matches!(
-        kind,
-        ErrorKind::ConnectionLost | ErrorKind::StatementTimeout | ErrorKind::Other
-    )
+    !matches!(kind, ErrorKind::ConnectionLost | ErrorKind::StatementTimeout | ErrorKind::Other)
 }
 
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
@@ -175,14 +160,9 @@ fn of_database(error: &dyn sea_orm::sqlx::error::DatabaseError) -> ErrorKind {
         return of_mysql_number(error.number());
     }
     #[cfg(feature = "sqlite")]
-    if error
-        .try_downcast_ref::<sea_orm::SqlxSqliteError>()
-        .is_some()
-    {
+    if error.try_downcast_ref::<sea_orm::SqlxSqliteError>().is_some() {
         let code = error.code().and_then(|code| code.parse().ok());
-        return code.map_or(ErrorKind::Other, |code| {
-            of_sqlite_code(code, error.message())
-        });
+        return code.map_or(ErrorKind::Other, |code| of_sqlite_code(code, error.message()));
     }
     let _ = error;
     ErrorKind::Other

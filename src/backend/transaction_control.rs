@@ -7,12 +7,7 @@ use sea_orm::DbBackend;
 /// A unit of work may be committed only if nobody has ended its transaction in between, and no driver tells. So such
 /// text is refused before it is sent. What a stored procedure does inside is out of sight.
 pub(crate) fn transaction_control(backend: DbBackend, sql: &str) -> Option<&'static str> {
-    let mut scanner = Scanner {
-        backend,
-        sql,
-        bytes: sql.as_bytes(),
-        at: 0,
-    };
+    let mut scanner = Scanner { backend, sql, bytes: sql.as_bytes(), at: 0 };
     let mut statement = Statement::default();
     // Inside the body of a trigger or a routine, `BEGIN first; …; END` is one statement.
     let mut in_body = false;
@@ -102,25 +97,13 @@ impl<'a> Statement<'a> {
         if (self.creates() || self.first_is("DROP")) && temporary_table {
             return None;
         }
-        MYSQL_IMPLICIT_COMMIT
-            .iter()
-            .find(|keyword| self.first_is(keyword))
-            .copied()
+        MYSQL_IMPLICIT_COMMIT.iter().find(|keyword| self.first_is(keyword)).copied()
     }
 }
 
 /// `END` and `ABORT` are COMMIT and ROLLBACK by other names.
-const CONTROL: [&str; 9] = [
-    "BEGIN",
-    "START",
-    "COMMIT",
-    "END",
-    "ROLLBACK",
-    "ABORT",
-    "SAVEPOINT",
-    "RELEASE",
-    "XA",
-];
+const CONTROL: [&str; 9] =
+    ["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "XA"];
 
 /// What MariaDB and MySQL commit before, and sometimes after; and PREPARE, EXECUTE and REPEAT,
 /// which hide what they run.
@@ -162,10 +145,7 @@ struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     fn peek(&self, ahead: usize) -> u8 {
-        self.bytes
-            .get(self.at.saturating_add(ahead))
-            .copied()
-            .unwrap_or(0)
+        self.bytes.get(self.at.saturating_add(ahead)).copied().unwrap_or(0)
     }
 
     fn skip(&mut self, count: usize) {
@@ -243,11 +223,7 @@ impl<'a> Scanner<'a> {
     /// PostgreSQL's `E'…'`, where a backslash escapes.
     fn escape_string(&self) -> bool {
         let before = |back: usize| {
-            self.at
-                .checked_sub(back)
-                .and_then(|at| self.bytes.get(at))
-                .copied()
-                .unwrap_or(0)
+            self.at.checked_sub(back).and_then(|at| self.bytes.get(at)).copied().unwrap_or(0)
         };
         self.backend == DbBackend::Postgres
             && matches!(before(1), b'e' | b'E')
@@ -274,17 +250,14 @@ impl<'a> Scanner<'a> {
     /// PostgreSQL's `$tag$ … $tag$`; `$1` is a parameter.
     fn dollar(&mut self) {
         let rest = self.sql.get(self.at..).unwrap_or_default();
-        let tag_end = rest
-            .bytes()
-            .skip(1)
-            .position(|byte| !is_word(byte) || byte == b'$');
+        let tag_end = rest.bytes().skip(1).position(|byte| !is_word(byte) || byte == b'$');
         let tag = tag_end.and_then(|end| rest.get(..end.saturating_add(2)));
         match tag.filter(|tag| tag.ends_with('$') && !tag.as_bytes()[1].is_ascii_digit()) {
             Some(tag) => {
                 let body = rest.get(tag.len()..).unwrap_or_default();
-                let length = body.find(tag).map_or(rest.len(), |end| {
-                    end.saturating_add(tag.len().saturating_mul(2))
-                });
+                let length = body
+                    .find(tag)
+                    .map_or(rest.len(), |end| end.saturating_add(tag.len().saturating_mul(2)));
                 self.skip(length);
             }
             None => self.skip(1),
@@ -306,28 +279,12 @@ mod tests {
         let rows = [
             (Postgres, "COMMIT", Some("COMMIT")),
             (Postgres, "  \n commit;", Some("COMMIT")),
-            (
-                Postgres,
-                "INSERT INTO t VALUES (1); ROLLBACK",
-                Some("ROLLBACK"),
-            ),
+            (Postgres, "INSERT INTO t VALUES (1); ROLLBACK", Some("ROLLBACK")),
             (Postgres, "-- note\nSAVEPOINT a", Some("SAVEPOINT")),
-            (
-                Postgres,
-                "/* a /* nested */ b */ RELEASE a",
-                Some("RELEASE"),
-            ),
+            (Postgres, "/* a /* nested */ b */ RELEASE a", Some("RELEASE")),
             (Postgres, "END", Some("END")),
-            (
-                Postgres,
-                "PREPARE TRANSACTION 'x'",
-                Some("PREPARE TRANSACTION"),
-            ),
-            (
-                Postgres,
-                "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
-                Some("SET TRANSACTION"),
-            ),
+            (Postgres, "PREPARE TRANSACTION 'x'", Some("PREPARE TRANSACTION")),
+            (Postgres, "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", Some("SET TRANSACTION")),
             (Postgres, "SELECT 'a'';'; COMMIT", Some("COMMIT")),
             (Postgres, "SELECT E'a\\'; x'; COMMIT", Some("COMMIT")),
             (Postgres, "SELECT $$ ; $$; COMMIT", Some("COMMIT")),
@@ -348,20 +305,12 @@ mod tests {
             (MySql, "TRUNCATE t", Some("TRUNCATE")),
             (MySql, "LOCK TABLES t WRITE", Some("LOCK")),
             (MySql, "SET PASSWORD = 'x'", Some("SET")),
-            (
-                MySql,
-                "SET STATEMENT max_statement_time = 1 FOR COMMIT",
-                Some("SET"),
-            ),
+            (MySql, "SET STATEMENT max_statement_time = 1 FOR COMMIT", Some("SET")),
             (MySql, "REPEAT COMMIT; UNTIL 1 END REPEAT", Some("REPEAT")),
             (MySql, "CREATE TEMPORARY SEQUENCE s", Some("CREATE")),
         ];
         for (backend, sql, expected) in rows {
-            assert_eq!(
-                transaction_control(backend, sql),
-                expected,
-                "{backend:?}: {sql}"
-            );
+            assert_eq!(transaction_control(backend, sql), expected, "{backend:?}: {sql}");
         }
     }
 
@@ -374,20 +323,14 @@ mod tests {
             (Postgres, "UPDATE t SET commit = 1"),
             (Postgres, "CREATE TABLE t (a INT)"),
             (Postgres, "DO $$ BEGIN PERFORM 1; END $$"),
-            (
-                Postgres,
-                "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END",
-            ),
+            (Postgres, "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END"),
             (Postgres, "SET LOCAL lock_timeout = '1s'"),
             (Postgres, "LOCK TABLE t"),
             (
                 Sqlite,
                 "CREATE TRIGGER t AFTER INSERT ON x BEGIN SELECT 1; SELECT CASE WHEN 1 THEN 2 END; END",
             ),
-            (
-                Sqlite,
-                "CREATE TRIGGER t AFTER INSERT ON x BEGIN SELECT 1; END;",
-            ),
+            (Sqlite, "CREATE TRIGGER t AFTER INSERT ON x BEGIN SELECT 1; END;"),
             (MySql, "CREATE TEMPORARY TABLE t (a INT)"),
             (MySql, "SELECT 'it\\'s; COMMIT'"),
             (MySql, "SELECT `a;b` FROM t"),
@@ -395,11 +338,7 @@ mod tests {
             (Sqlite, ";;"),
         ];
         for (backend, sql) in rows {
-            assert_eq!(
-                transaction_control(backend, sql),
-                None,
-                "{backend:?}: {sql}"
-            );
+            assert_eq!(transaction_control(backend, sql), None, "{backend:?}: {sql}");
         }
     }
 }

@@ -43,13 +43,7 @@ pub(super) struct Command {
 
 impl Command {
     pub(super) fn new(auction: AuctionId, user: Option<UserId>, wish: Wish) -> Self {
-        Self {
-            auction,
-            user,
-            wish,
-            memo: None,
-            reason: None,
-        }
+        Self { auction, user, wish, memo: None, reason: None }
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -163,37 +157,22 @@ struct Fold {
 
 impl Fold {
     fn judge(&mut self, command: &Command) -> Result<Outcome, Error> {
-        let unknown = Error::UnknownAuction {
-            auction: command.auction,
-        };
+        let unknown = Error::UnknownAuction { auction: command.auction };
         let lot = self.lots.get(&command.auction).ok_or(unknown)?.clone();
         let currency = lot.terms.currency;
         let owner = command.user.clone().map(|user| (user, currency));
-        let wallet = owner
-            .map(|owner| self.locked.of(&owner))
-            .transpose()?
-            .flatten();
+        let wallet = owner.map(|owner| self.locked.of(&owner)).transpose()?.flatten();
         let available = wallet
             .and_then(|wallet| self.locked.accounts.get(&wallet))
             .map(|account| account.available);
         let funds = available.map_or(Funds::NONE, |available| Funds { available });
-        let by = if command.user.is_some() {
-            Actor::User(wallet)
-        } else {
-            Actor::House
-        };
+        let by = if command.user.is_some() { Actor::User(wallet) } else { Actor::House };
         let wish = match command.wish {
             Wish::Bid(amount) => {
                 let maximum = currency
                     .amount(amount)
-                    .map_err(|error| Error::InvalidAmount {
-                        what: "amount",
-                        error,
-                    })?;
-                rules::Command::Bid {
-                    bidder: wallet,
-                    maximum,
-                }
+                    .map_err(|error| Error::InvalidAmount { what: "amount", error })?;
+                rules::Command::Bid { bidder: wallet, maximum }
             }
             Wish::Buy => rules::Command::Buy { buyer: wallet },
             Wish::Settle => rules::Command::Settle,
@@ -222,28 +201,19 @@ impl Fold {
         }
         self.events.push((lot.id, accepted.events()));
         let outcome = accepted.outcome();
-        self.lots.insert(
-            lot.id,
-            Lot {
-                standing: *verdict.standing(),
-                ..lot
-            },
-        );
+        self.lots.insert(lot.id, Lot { standing: *verdict.standing(), ..lot });
         Ok(outcome)
     }
 
     /// A seller's wallet must be able to hold the price.
     fn require_room(&self, lot: &Lot, verdict: &Verdict) -> Result<(), Rejection> {
-        let full = verdict
-            .moves()
-            .filter(|one| one.kind == MoveKind::Proceeds)
-            .any(|one| {
-                let account = self.locked.accounts.get(&one.wallet);
-                let total = account.and_then(|account| account.available.checked_add(account.held));
-                total
-                    .and_then(|total| total.checked_add(one.available_delta))
-                    .is_none_or(|total| total > BALANCE_MAX)
-            });
+        let full = verdict.moves().filter(|one| one.kind == MoveKind::Proceeds).any(|one| {
+            let account = self.locked.accounts.get(&one.wallet);
+            let total = account.and_then(|account| account.available.checked_add(account.held));
+            total
+                .and_then(|total| total.checked_add(one.available_delta))
+                .is_none_or(|total| total > BALANCE_MAX)
+        });
         if full {
             let maximum = lot.terms.currency.decimal_of_minor(BALANCE_MAX);
             return Err(Rejection::BalanceTooLarge { maximum });
@@ -266,10 +236,7 @@ impl Fold {
                 available_delta: one.available_delta,
                 held_delta: one.held_delta,
                 auction: Some(command.auction),
-                memo: command
-                    .memo
-                    .as_deref()
-                    .filter(|_| one.kind != MoveKind::Release),
+                memo: command.memo.as_deref().filter(|_| one.kind != MoveKind::Release),
                 at: now,
             };
             let entry = store::enter(account, &change);
@@ -279,23 +246,15 @@ impl Fold {
     }
 
     fn account(&mut self, wallet: WalletId) -> &mut Account {
-        self.locked
-            .accounts
-            .get_mut(&wallet)
-            .expect("every wallet that a verdict names was locked")
+        self.locked.accounts.get_mut(&wallet).expect("every wallet that a verdict names was locked")
     }
 
     fn finish(mut self) -> (Changes, Vec<(AuctionId, Vec<AuctionEvent>)>) {
-        let changed = self
-            .changed
-            .iter()
-            .filter_map(|wallet| self.locked.accounts.remove(wallet));
+        let changed = self.changed.iter().filter_map(|wallet| self.locked.accounts.remove(wallet));
         self.changes.accounts = changed.collect();
         let accepted: BTreeSet<_> = self.events.iter().map(|(auction, _)| *auction).collect();
-        self.changes.lots = accepted
-            .iter()
-            .filter_map(|auction| self.lots.remove(auction))
-            .collect();
+        self.changes.lots =
+            accepted.iter().filter_map(|auction| self.lots.remove(auction)).collect();
         (self.changes, self.events)
     }
 }

@@ -86,9 +86,7 @@ impl BuyNow<'_> {
     async fn run(&self, uow: &UnitOfWork) -> Result<Purchase, Error> {
         match self.command.execute(uow, self.ledger).await? {
             Outcome::Purchase(purchase) => Ok(purchase),
-            _ => Err(Error::damaged(
-                "a purchase was answered with something else",
-            )),
+            _ => Err(Error::damaged("a purchase was answered with something else")),
         }
     }
 }

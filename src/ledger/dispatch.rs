@@ -27,10 +27,7 @@ pub(super) struct Dispatch {
 
 impl std::fmt::Debug for Dispatch {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Dispatch")
-            .field("sinks", &self.queues.len())
-            .finish()
+        formatter.debug_struct("Dispatch").field("sinks", &self.queues.len()).finish()
     }
 }
 
@@ -61,16 +58,14 @@ struct Place {
 
 impl Place {
     fn fill(self, events: Vec<AuctionEvent>) {
-        self.dispatch
-            .set(self.auction, self.number, TicketState::Filled(events));
+        self.dispatch.set(self.auction, self.number, TicketState::Filled(events));
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         // After `fill` the ticket has left the line, or is filled: both are past being made void.
-        self.dispatch
-            .set(self.auction, self.number, TicketState::Void);
+        self.dispatch.set(self.auction, self.number, TicketState::Void);
     }
 }
 
@@ -101,15 +96,8 @@ impl Dispatch {
             .by_auction
             .entry(auction)
             .or_default()
-            .push_back(Ticket {
-                number,
-                state: TicketState::Drawn,
-            });
-        Place {
-            dispatch: self.clone(),
-            auction,
-            number,
-        }
+            .push_back(Ticket { number, state: TicketState::Drawn });
+        Place { dispatch: self.clone(), auction, number }
     }
 
     fn set(&self, auction: AuctionId, number: u64, state: TicketState) {
@@ -131,9 +119,7 @@ impl Dispatch {
                 TicketState::Void => {}
                 TicketState::Filled(events) => {
                     for event in events {
-                        self.queues
-                            .iter()
-                            .for_each(|queue| queue.push(event.clone()));
+                        self.queues.iter().for_each(|queue| queue.push(event.clone()));
                     }
                 }
             }
@@ -163,24 +149,12 @@ impl Queue {
     fn new(sink: Arc<dyn EventSink>, capacity: usize) -> Self {
         let (sender, events) = mpsc::channel(capacity.max(1));
         let missed = Arc::new(AtomicU64::new(0));
-        let worker = Worker {
-            sink,
-            events,
-            missed: Arc::clone(&missed),
-        };
-        Self {
-            sender,
-            missed,
-            idle: Arc::new(Mutex::new(Some(worker))),
-        }
+        let worker = Worker { sink, events, missed: Arc::clone(&missed) };
+        Self { sender, missed, idle: Arc::new(Mutex::new(Some(worker))) }
     }
 
     fn start(&self) {
-        let worker = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let worker = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(worker) = worker {
             tokio::spawn(worker.run());
         }

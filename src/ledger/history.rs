@@ -91,10 +91,7 @@ struct Cursor {
 }
 
 impl Cursor {
-    const FIRST: Self = Self {
-        after: 0,
-        limit: 100,
-    };
+    const FIRST: Self = Self { after: 0, limit: 100 };
 }
 
 impl AuctionLedger {
@@ -132,12 +129,7 @@ impl AuctionLedger {
     /// # Ok(()) }
     /// ```
     pub fn bids(&self, auction: AuctionId) -> GetBids<'_> {
-        GetBids {
-            ledger: self,
-            within: None,
-            auction,
-            cursor: Cursor::FIRST,
-        }
+        GetBids { ledger: self, within: None, auction, cursor: Cursor::FIRST }
     }
 
     /// Reads the acts of an auction, the oldest first: 100 of them, or as [`limit`](GetActs::limit) says. The first is its
@@ -151,12 +143,7 @@ impl AuctionLedger {
     ///
     /// As [`bids`](Self::bids).
     pub fn acts(&self, auction: AuctionId) -> GetActs<'_> {
-        GetActs {
-            ledger: self,
-            within: None,
-            auction,
-            cursor: Cursor::FIRST,
-        }
+        GetActs { ledger: self, within: None, auction, cursor: Cursor::FIRST }
     }
 
     /// Reads the journal of a wallet, the oldest entry first: 100 of them, or as [`limit`](GetEntries::limit) says. A user
@@ -214,13 +201,7 @@ impl AuctionLedger {
         currency: Currency,
         at: DateTime<Utc>,
     ) -> GetBalanceAt<'_> {
-        GetBalanceAt {
-            ledger: self,
-            within: None,
-            user: user.into(),
-            currency,
-            at: at.into(),
-        }
+        GetBalanceAt { ledger: self, within: None, user: user.into(), currency, at: at.into() }
     }
 }
 
@@ -309,10 +290,7 @@ impl GetBids<'_> {
             Ok(BidRecord {
                 seq: row.seq,
                 operation: row.operation.into(),
-                user: users
-                    .get(&row.wallet_id)
-                    .cloned()
-                    .ok_or_else(|| vanished(row.wallet_id))?,
+                user: users.get(&row.wallet_id).cloned().ok_or_else(|| vanished(row.wallet_id))?,
                 amount: currency.decimal_of_minor(row.amount),
                 price: currency.decimal_of_minor(row.price),
                 ends_at: Micros::new(row.ends_at).datetime(),
@@ -407,9 +385,7 @@ async fn currency_of<C: ConnectionTrait>(
     connection: &C,
     auction: AuctionId,
 ) -> Result<Currency, Error> {
-    let row = auction::Entity::find_by_id(auction.get())
-        .one(connection)
-        .await?;
+    let row = auction::Entity::find_by_id(auction.get()).one(connection).await?;
     let row = row.ok_or(Error::UnknownAuction { auction })?;
     Ok(store::lot(&row)?.terms.currency)
 }
@@ -423,10 +399,7 @@ pub(super) async fn users<C: ConnectionTrait>(
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let rows = wallet::Entity::find()
-        .filter(wallet::Column::Id.is_in(ids))
-        .all(connection)
-        .await?;
+    let rows = wallet::Entity::find().filter(wallet::Column::Id.is_in(ids)).all(connection).await?;
     rows.into_iter()
         .map(|row| Account::from_row(row).map(|account| (account.id.get(), account.owner)))
         .collect()

@@ -81,12 +81,7 @@ impl AuctionLedger {
     /// The tables must be there: add the migrations of `auction-ledger-migration` to your own, or run its `Migrator`.
     #[must_use]
     pub fn new(db: DatabaseConnection) -> Self {
-        Self {
-            db,
-            clock: Clock::default(),
-            retry: Retry::default(),
-            dispatch: Dispatch::default(),
-        }
+        Self { db, clock: Clock::default(), retry: Retry::default(), dispatch: Dispatch::default() }
     }
 
     /// Sets how often a verb that runs in a unit of work of its own is run again.

@@ -115,9 +115,7 @@ impl AuctionTerms {
     /// The terms in minor units and microseconds, checked. `now` is the start if none was given.
     fn promise(&self, now: Micros) -> Result<Terms, Error> {
         let amount = |what, value: Decimal| {
-            self.currency
-                .amount(value)
-                .map_err(|error| Error::InvalidAmount { what, error })
+            self.currency.amount(value).map_err(|error| Error::InvalidAmount { what, error })
         };
         let optional =
             |what, value: Option<Decimal>| value.map(|value| amount(what, value)).transpose();
@@ -230,21 +228,12 @@ impl OpenAuction<'_> {
             reason: None,
             at: now.get(),
         };
-        store::save(
-            uow,
-            &Changes {
-                acts: vec![opened],
-                ..Changes::default()
-            },
-        )
-        .await?;
+        store::save(uow, &Changes { acts: vec![opened], ..Changes::default() }).await?;
         let opened = EventKind::Opened {
             title: self.title.clone(),
             seller: self.seller.clone(),
             start_price: terms.currency.decimal(terms.start_price),
-            buy_now_price: terms
-                .buy_now_price
-                .map(|price| terms.currency.decimal(price)),
+            buy_now_price: terms.buy_now_price.map(|price| terms.currency.decimal(price)),
             starts_at: terms.starts_at.datetime(),
             ends_at: terms.ends_at.datetime(),
         };

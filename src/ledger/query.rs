@@ -143,11 +143,7 @@ impl AuctionLedger {
     /// # Ok(()) }
     /// ```
     pub fn auction(&self, auction: AuctionId) -> GetAuction<'_> {
-        GetAuction {
-            ledger: self,
-            within: None,
-            auction,
-        }
+        GetAuction { ledger: self, within: None, auction }
     }
 
     /// Reads the wallet of a user. Whoever has never had one has nothing available and nothing held.
@@ -174,12 +170,7 @@ impl AuctionLedger {
     /// # Ok(()) }
     /// ```
     pub fn wallet(&self, user: impl Into<UserId>, currency: Currency) -> GetWallet<'_> {
-        GetWallet {
-            ledger: self,
-            within: None,
-            user: user.into(),
-            currency,
-        }
+        GetWallet { ledger: self, within: None, user: user.into(), currency }
     }
 }
 
@@ -194,20 +185,12 @@ pub struct GetAuction<'a> {
 
 impl GetAuction<'_> {
     async fn read<C: ConnectionTrait>(&self, connection: &C) -> Result<Auction, Error> {
-        let row = auction::Entity::find_by_id(self.auction.get())
-            .one(connection)
-            .await?;
-        let row = row.ok_or(Error::UnknownAuction {
-            auction: self.auction,
-        })?;
+        let row = auction::Entity::find_by_id(self.auction.get()).one(connection).await?;
+        let row = row.ok_or(Error::UnknownAuction { auction: self.auction })?;
         let ids = [Some(row.seller_wallet_id), row.leader_wallet_id];
         let users = history::users(connection, ids.into_iter().flatten()).await?;
         let user = |id: i64| users.get(&id).cloned().ok_or_else(|| history::vanished(id));
-        Auction::of(
-            &row,
-            user(row.seller_wallet_id)?,
-            row.leader_wallet_id.map(user).transpose()?,
-        )
+        Auction::of(&row, user(row.seller_wallet_id)?, row.leader_wallet_id.map(user).transpose()?)
     }
 }
 

@@ -151,19 +151,17 @@ impl Accepted<'_> {
                     _ => SaleKind::Bought,
                 },
             },
-            Verdict::Unsold { .. } if self.act() == act::Kind::Cancelled => EventKind::Cancelled {
-                reason: self.command.reason.clone(),
-            },
+            Verdict::Unsold { .. } if self.act() == act::Kind::Cancelled => {
+                EventKind::Cancelled { reason: self.command.reason.clone() }
+            }
             Verdict::Unsold { .. } => EventKind::Unsold,
         };
-        let outbid = self.outbid().map(|outbid| EventKind::Outbid {
-            user: outbid.user,
-            price: self.price(),
-        });
-        let released = self.released().map(|outbid| EventKind::HoldReleased {
-            user: outbid.user,
-            amount: outbid.released,
-        });
+        let outbid = self
+            .outbid()
+            .map(|outbid| EventKind::Outbid { user: outbid.user, price: self.price() });
+        let released = self
+            .released()
+            .map(|outbid| EventKind::HoldReleased { user: outbid.user, amount: outbid.released });
         let kinds = [Some(public), outbid, released].into_iter().flatten();
         numbered(self.lot, standing, kinds)
     }
@@ -173,10 +171,7 @@ impl Accepted<'_> {
     }
 
     fn price(&self) -> Decimal {
-        self.lot
-            .terms
-            .currency
-            .decimal(self.standing().price.unwrap_or(Amount::ZERO))
+        self.lot.terms.currency.decimal(self.standing().price.unwrap_or(Amount::ZERO))
     }
 
     /// What was offered.
@@ -198,10 +193,7 @@ impl Accepted<'_> {
     fn released(&self) -> Option<Outbid> {
         let released = self.verdict.released()?;
         let amount = self.lot.terms.currency.decimal(released.amount);
-        Some(Outbid {
-            user: self.user(released.wallet),
-            released: amount,
-        })
+        Some(Outbid { user: self.user(released.wallet), released: amount })
     }
 
     /// Who lost the lead to somebody else, and what came back to them.
@@ -216,17 +208,12 @@ impl Accepted<'_> {
     }
 
     fn actor(&self) -> UserId {
-        self.command
-            .user
-            .clone()
-            .expect("a bid and a purchase are a user's")
+        self.command.user.clone().expect("a bid and a purchase are a user's")
     }
 
     fn user(&self, wallet: WalletId) -> UserId {
-        let account = self
-            .accounts
-            .get(&wallet)
-            .expect("every wallet that a verdict names was locked");
+        let account =
+            self.accounts.get(&wallet).expect("every wallet that a verdict names was locked");
         account.owner.clone()
     }
 }

@@ -53,9 +53,5 @@ pub(super) async fn alone<F, T>(
 where
     F: AsyncFnOnce(&UnitOfWork) -> Result<T, Error> + Clone,
 {
-    ledger
-        .retry
-        .atomic(ledger.unit_of_work().name(name), run)
-        .await
-        .map(Committed::into_value)
+    ledger.retry.atomic(ledger.unit_of_work().name(name), run).await.map(Committed::into_value)
 }

@@ -109,11 +109,7 @@ impl AuctionLedger {
     /// # Ok(()) }
     /// ```
     pub fn settle(&self, auction: AuctionId) -> Settle<'_> {
-        Settle {
-            ledger: self,
-            within: None,
-            command: Command::new(auction, None, Wish::Settle),
-        }
+        Settle { ledger: self, within: None, command: Command::new(auction, None, Wish::Settle) }
     }
 
     /// Closes an auction before its end: sold to the leader at the price now, or unsold. Money moves as in
@@ -164,11 +160,7 @@ impl AuctionLedger {
     ///
     /// The auction; then, ascending and in one query, the wallets of the leader and of whoever cancels.
     pub fn cancel(&self, auction: AuctionId) -> Cancel<'_> {
-        Cancel {
-            ledger: self,
-            within: None,
-            command: Command::new(auction, None, Wish::Cancel),
-        }
+        Cancel { ledger: self, within: None, command: Command::new(auction, None, Wish::Cancel) }
     }
 
     /// Settles auctions whose end has passed, each in a unit of work of its own, the earliest end first.
@@ -263,14 +255,8 @@ impl Settle<'_> {
 
     /// Reads how the auction ended. Its row is locked, and its last act is the one that ended it.
     async fn repeat(&self, uow: &UnitOfWork) -> Result<Settlement, Error> {
-        let auction = self
-            .ledger
-            .auction(self.command.auction)
-            .within(uow)
-            .await?;
-        let ended = act::Entity::find_by_id((auction.id.get(), auction.seq))
-            .one(uow)
-            .await?;
+        let auction = self.ledger.auction(self.command.auction).within(uow).await?;
+        let ended = act::Entity::find_by_id((auction.id.get(), auction.seq)).one(uow).await?;
         let ended = ended
             .ok_or_else(|| Error::damaged(format!("auction {} has no last act", auction.id)))?;
         let sold = (auction.state == AuctionState::Sold)
@@ -281,11 +267,7 @@ impl Settle<'_> {
             seq: auction.seq,
             operation: ended.operation.into(),
             currency: auction.currency,
-            sold: sold.map(|(winner, price)| Sale {
-                winner,
-                seller: auction.seller,
-                price,
-            }),
+            sold: sold.map(|(winner, price)| Sale { winner, seller: auction.seller, price }),
             at: crate::rules::Micros::new(ended.at).datetime(),
             repeated: true,
         })
@@ -295,9 +277,7 @@ impl Settle<'_> {
 fn settlement(outcome: Outcome) -> Result<Settlement, Error> {
     match outcome {
         Outcome::Settlement(settlement) => Ok(settlement),
-        _ => Err(Error::damaged(
-            "a settlement was answered with something else",
-        )),
+        _ => Err(Error::damaged("a settlement was answered with something else")),
     }
 }
 
@@ -361,9 +341,7 @@ impl Cancel<'_> {
     async fn run(&self, uow: &UnitOfWork) -> Result<Cancellation, Error> {
         match self.command.execute(uow, self.ledger).await? {
             Outcome::Cancellation(cancellation) => Ok(cancellation),
-            _ => Err(Error::damaged(
-                "a cancellation was answered with something else",
-            )),
+            _ => Err(Error::damaged("a cancellation was answered with something else")),
         }
     }
 }

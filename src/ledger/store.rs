@@ -66,11 +66,9 @@ pub(super) fn lot(row: &auction::Model) -> Result<Lot, Error> {
     };
     let optional = |minor: Option<i64>| minor.map(amount).transpose();
     let leader = match (row.leader_wallet_id, row.leader_max, row.leader_seq) {
-        (Some(wallet), Some(maximum), Some(seq)) => Some(Leader {
-            wallet: wallet.into(),
-            maximum: amount(maximum)?,
-            seq,
-        }),
+        (Some(wallet), Some(maximum), Some(seq)) => {
+            Some(Leader { wallet: wallet.into(), maximum: amount(maximum)?, seq })
+        }
         _ => None,
     };
     Ok(Lot {
@@ -129,9 +127,7 @@ pub(super) async fn lock_auctions(
     let ids = padded(ids.iter().map(|id| id.get()).collect());
     let query = auction::Entity::find().filter(auction::Column::Id.is_in(ids));
     let rows = uow.lock(query, LockWait::Wait).await?;
-    rows.iter()
-        .map(|row| lot(row).map(|lot| (lot.id, lot)))
-        .collect()
+    rows.iter().map(|row| lot(row).map(|lot| (lot.id, lot))).collect()
 }
 
 /// Whose wallet of which currency.
@@ -180,10 +176,7 @@ pub(super) async fn lock_wallets(
     });
     let query = Query::select()
         .columns(wallet::Column::iter())
-        .expr_as(
-            Expr::cust(Dialect::of(uow.get_database_backend()).now()),
-            NOW,
-        )
+        .expr_as(Expr::cust(Dialect::of(uow.get_database_backend()).now()), NOW)
         .from(wallet::Entity)
         .and_where(Expr::col(wallet::Column::Id).is_in(padded(ids.chain(owners).collect())))
         .order_by(wallet::Column::Id, Order::Asc)
@@ -198,10 +191,7 @@ pub(super) async fn lock_wallets(
         let account = Account::from_row(wallet::Model::from_query_result(row, "")?)?;
         Ok((account.id, account))
     });
-    Ok(Locked {
-        accounts: accounts.collect::<Result<_, Error>>()?,
-        now,
-    })
+    Ok(Locked { accounts: accounts.collect::<Result<_, Error>>()?, now })
 }
 
 /// Locks the wallet of `owner`, and makes it first if there is none.
@@ -241,10 +231,9 @@ pub(super) async fn find_wallet<C: ConnectionTrait>(
         .await?;
     let account = row.map(Account::from_row).transpose()?;
     match account {
-        Some(account) if account.currency != currency => Err(Error::CurrencyMismatch {
-            given: currency,
-            stored: account.currency.exponent(),
-        }),
+        Some(account) if account.currency != currency => {
+            Err(Error::CurrencyMismatch { given: currency, stored: account.currency.exponent() })
+        }
         account => Ok(account),
     }
 }
@@ -305,11 +294,8 @@ pub(super) struct Changes {
 
 /// Writes every changed row once: on PostgreSQL in one statement, elsewhere in one for each table.
 pub(super) async fn save(uow: &UnitOfWork, changes: &Changes) -> Result<(), Error> {
-    let mut writes: Vec<SubQueryStatement> = changes
-        .lots
-        .iter()
-        .map(|lot| update_lot(lot).into())
-        .collect();
+    let mut writes: Vec<SubQueryStatement> =
+        changes.lots.iter().map(|lot| update_lot(lot).into()).collect();
     if !changes.accounts.is_empty() {
         writes.push(update_accounts(&changes.accounts).into());
     }
@@ -372,28 +358,16 @@ fn update_lot(lot: &Lot) -> UpdateStatement {
         .table(auction::Entity)
         .value(auction::Column::State, state_row(standing.state).to_value())
         .value(auction::Column::EndsAt, standing.ends_at.get())
-        .value(
-            auction::Column::LeaderWalletId,
-            leader.map(|leader| leader.wallet.get()),
-        )
-        .value(
-            auction::Column::LeaderMax,
-            leader.map(|leader| leader.maximum.minor()),
-        )
+        .value(auction::Column::LeaderWalletId, leader.map(|leader| leader.wallet.get()))
+        .value(auction::Column::LeaderMax, leader.map(|leader| leader.maximum.minor()))
         .value(auction::Column::LeaderSeq, leader.map(|leader| leader.seq))
         .value(auction::Column::Price, minor(standing.price))
-        .value(
-            auction::Column::RunnerUpMax,
-            minor(standing.runner_up_maximum),
-        )
+        .value(auction::Column::RunnerUpMax, minor(standing.runner_up_maximum))
         .value(
             auction::Column::WinnerWalletId,
             leader.filter(|_| sold).map(|leader| leader.wallet.get()),
         )
-        .value(
-            auction::Column::SoldPrice,
-            minor(standing.price.filter(|_| sold)),
-        )
+        .value(auction::Column::SoldPrice, minor(standing.price.filter(|_| sold)))
         .value(auction::Column::Seq, standing.seq)
         .value(auction::Column::LastAt, standing.last_at.get())
         .and_where(Expr::col(auction::Column::Id).eq(lot.id.get()))
@@ -405,19 +379,13 @@ fn update_accounts(accounts: &[Account]) -> UpdateStatement {
     let by_id = |value: fn(&Account) -> i64| {
         let mut cases = CaseStatement::new();
         for account in &accounts {
-            cases = cases.case(
-                Expr::col(wallet::Column::Id).eq(account.id.get()),
-                value(account),
-            );
+            cases = cases.case(Expr::col(wallet::Column::Id).eq(account.id.get()), value(account));
         }
         SimpleExpr::Case(Box::new(cases))
     };
     Query::update()
         .table(wallet::Entity)
-        .value(
-            wallet::Column::Available,
-            by_id(|account| account.available),
-        )
+        .value(wallet::Column::Available, by_id(|account| account.available))
         .value(wallet::Column::Held, by_id(|account| account.held))
         .value(wallet::Column::Seq, by_id(|account| account.seq))
         .and_where(

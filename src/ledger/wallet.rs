@@ -42,12 +42,7 @@ impl Wallet {
     /// What a user who has never had a wallet has.
     pub(super) fn empty(user: UserId, currency: Currency) -> Self {
         let zero = currency.decimal(Amount::ZERO);
-        Self {
-            user,
-            currency,
-            available: zero,
-            held: zero,
-        }
+        Self { user, currency, available: zero, held: zero }
     }
 }
 
@@ -188,9 +183,7 @@ impl Deposit<'_> {
             return Err(Rejection::BalanceTooLarge { maximum }.into());
         }
         // From here the deposit must succeed: every refusal has been given above.
-        self.transfer
-            .write(uow, account, entry::Kind::Deposit, amount.gain(), now)
-            .await
+        self.transfer.write(uow, account, entry::Kind::Deposit, amount.gain(), now).await
     }
 }
 
@@ -215,22 +208,12 @@ impl Withdraw<'_> {
         let available = account.as_ref().map_or(0, |account| account.available);
         let Some(account) = account.filter(|_| amount.minor() <= available) else {
             let currency = self.transfer.owner.1;
-            let (needed, available) = (
-                currency.decimal(amount),
-                currency.decimal_of_minor(available),
-            );
+            let (needed, available) =
+                (currency.decimal(amount), currency.decimal_of_minor(available));
             return Err(Rejection::InsufficientFunds { needed, available }.into());
         };
         // From here the withdrawal must succeed: every refusal has been given above.
-        self.transfer
-            .write(
-                uow,
-                account,
-                entry::Kind::Withdrawal,
-                amount.loss(),
-                locked.now,
-            )
-            .await
+        self.transfer.write(uow, account, entry::Kind::Withdrawal, amount.loss(), locked.now).await
     }
 }
 
@@ -247,11 +230,7 @@ struct Transfer {
 
 impl Transfer {
     fn new(user: UserId, currency: Currency, amount: Decimal) -> Self {
-        Self {
-            owner: (user, currency),
-            amount,
-            memo: None,
-        }
+        Self { owner: (user, currency), amount, memo: None }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -264,10 +243,7 @@ impl Transfer {
         self.owner
             .1
             .amount(self.amount)
-            .map_err(|error| Error::InvalidAmount {
-                what: "amount",
-                error,
-            })
+            .map_err(|error| Error::InvalidAmount { what: "amount", error })
     }
 
     async fn write(
@@ -291,11 +267,7 @@ impl Transfer {
         let wallet = Wallet::of(&account);
         store::save(
             uow,
-            &Changes {
-                accounts: vec![account],
-                entries: vec![entry],
-                ..Changes::default()
-            },
+            &Changes { accounts: vec![account], entries: vec![entry], ..Changes::default() },
         )
         .await?;
         Ok(wallet)

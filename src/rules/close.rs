@@ -14,9 +14,7 @@ impl Case<'_> {
     pub(super) fn settle(&self) -> Result<Verdict, Rejection> {
         self.require_not_closed()?;
         if self.now < self.standing.ends_at {
-            return Err(Rejection::NotEnded {
-                ends_at: self.standing.ends_at.datetime(),
-            });
+            return Err(Rejection::NotEnded { ends_at: self.standing.ends_at.datetime() });
         }
         Ok(self.hammer())
     }
@@ -61,36 +59,22 @@ impl Case<'_> {
             price,
             from_hold: price,
             from_available: Amount::ZERO,
-            released: (!rest.is_zero()).then_some(Released {
-                wallet: leader.wallet,
-                amount: rest,
-            }),
+            released: (!rest.is_zero()).then_some(Released { wallet: leader.wallet, amount: rest }),
             standing: self.standing.closed(AuctionState::Sold, self.now),
         }
     }
 
     /// Nobody gets it: whoever led gets the hold back.
     fn end(&self, state: AuctionState) -> Verdict {
-        let released = self
-            .standing
-            .hold()
-            .map(|(wallet, amount)| Released { wallet, amount });
-        Verdict::Unsold {
-            released,
-            standing: self.standing.closed(state, self.now),
-        }
+        let released = self.standing.hold().map(|(wallet, amount)| Released { wallet, amount });
+        Verdict::Unsold { released, standing: self.standing.closed(state, self.now) }
     }
 }
 
 impl Standing {
     /// The standing after the last command.
     fn closed(&self, state: AuctionState, now: Micros) -> Self {
-        Self {
-            state,
-            seq: self.next_seq(),
-            last_at: now,
-            ..*self
-        }
+        Self { state, seq: self.next_seq(), last_at: now, ..*self }
     }
 }
 
@@ -127,17 +111,8 @@ mod tests {
     }
 
     fn led(maximum: i64, price: i64) -> Standing {
-        let leader = Leader {
-            wallet: ANN.into(),
-            maximum: won(maximum),
-            seq: 2,
-        };
-        Standing {
-            leader: Some(leader),
-            price: Some(won(price)),
-            seq: 2,
-            ..opened()
-        }
+        let leader = Leader { wallet: ANN.into(), maximum: won(maximum), seq: 2 };
+        Standing { leader: Some(leader), price: Some(won(price)), seq: 2, ..opened() }
     }
 
     #[test]
@@ -151,23 +126,14 @@ mod tests {
                 closed(AuctionState::Cancelled),
                 Command::Settle,
                 END,
-                Rejection::Closed {
-                    state: AuctionState::Cancelled,
-                },
+                Rejection::Closed { state: AuctionState::Cancelled },
             ),
-            (
-                opened(),
-                Command::Settle,
-                END - 1,
-                Rejection::NotEnded { ends_at: at(END) },
-            ),
+            (opened(), Command::Settle, END - 1, Rejection::NotEnded { ends_at: at(END) }),
             (
                 closed(AuctionState::Sold),
                 Command::CloseEarly { by: stranger },
                 0,
-                Rejection::Closed {
-                    state: AuctionState::Sold,
-                },
+                Rejection::Closed { state: AuctionState::Sold },
             ),
             (
                 opened(),
@@ -175,53 +141,20 @@ mod tests {
                 49,
                 Rejection::NotOpenYet { starts_at: at(50) },
             ),
-            (
-                opened(),
-                Command::CloseEarly { by: stranger },
-                END,
-                Rejection::Ended { at: at(END) },
-            ),
-            (
-                opened(),
-                Command::CloseEarly { by: stranger },
-                50,
-                Rejection::NotSeller,
-            ),
-            (
-                opened(),
-                Command::CloseEarly {
-                    by: Actor::User(None),
-                },
-                50,
-                Rejection::NotSeller,
-            ),
+            (opened(), Command::CloseEarly { by: stranger }, END, Rejection::Ended { at: at(END) }),
+            (opened(), Command::CloseEarly { by: stranger }, 50, Rejection::NotSeller),
+            (opened(), Command::CloseEarly { by: Actor::User(None) }, 50, Rejection::NotSeller),
             (
                 closed(AuctionState::Unsold),
                 Command::Cancel { by: stranger },
                 0,
-                Rejection::Closed {
-                    state: AuctionState::Unsold,
-                },
+                Rejection::Closed { state: AuctionState::Unsold },
             ),
-            (
-                led(10, 10),
-                Command::Cancel { by: stranger },
-                0,
-                Rejection::NotSeller,
-            ),
-            (
-                led(10, 10),
-                Command::Cancel { by: seller },
-                0,
-                Rejection::HasBids,
-            ),
+            (led(10, 10), Command::Cancel { by: stranger }, 0, Rejection::NotSeller),
+            (led(10, 10), Command::Cancel { by: seller }, 0, Rejection::HasBids),
         ];
         for (standing, command, now, rejection) in rows {
-            assert_eq!(
-                judge(&standing, command, now),
-                Err(rejection),
-                "{command:?}"
-            );
+            assert_eq!(judge(&standing, command, now), Err(rejection), "{command:?}");
         }
         for (standing, command, now) in [
             (opened(), Command::Settle, END),
@@ -236,21 +169,10 @@ mod tests {
     #[test]
     fn the_leader_pays_the_price_and_gets_the_rest_back() {
         let verdict = judge(&led(30, 20), Command::Settle, END).unwrap();
-        assert_eq!(
-            verdict.released(),
-            Some(Released {
-                wallet: ANN.into(),
-                amount: won(10)
-            })
-        );
-        assert_eq!(
-            (verdict.standing().state, verdict.standing().seq),
-            (AuctionState::Sold, 3)
-        );
-        let moved: Vec<_> = verdict
-            .moves()
-            .map(|one| (one.available_delta, one.held_delta))
-            .collect();
+        assert_eq!(verdict.released(), Some(Released { wallet: ANN.into(), amount: won(10) }));
+        assert_eq!((verdict.standing().state, verdict.standing().seq), (AuctionState::Sold, 3));
+        let moved: Vec<_> =
+            verdict.moves().map(|one| (one.available_delta, one.held_delta)).collect();
         assert_eq!(moved, [(10, -10), (0, -20), (20, 0)]);
     }
 
@@ -258,17 +180,9 @@ mod tests {
     fn calling_off_gives_everything_back() {
         let verdict = judge(&led(30, 20), Command::Cancel { by: Actor::House }, 60).unwrap();
         assert_eq!(verdict.standing().state, AuctionState::Cancelled);
-        let moved: Vec<_> = verdict
-            .moves()
-            .map(|one| (one.available_delta, one.held_delta))
-            .collect();
+        let moved: Vec<_> =
+            verdict.moves().map(|one| (one.available_delta, one.held_delta)).collect();
         assert_eq!(moved, [(30, -30)]);
-        assert_eq!(
-            judge(&opened(), Command::Settle, END)
-                .unwrap()
-                .moves()
-                .count(),
-            0
-        );
+        assert_eq!(judge(&opened(), Command::Settle, END).unwrap().moves().count(), 0);
     }
 }

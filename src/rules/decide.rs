@@ -16,10 +16,7 @@ use crate::{id::WalletId, money::Amount};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Promise to pay up to `maximum`.
-    Bid {
-        bidder: Option<WalletId>,
-        maximum: Amount,
-    },
+    Bid { bidder: Option<WalletId>, maximum: Amount },
     /// Pay the buy-now price and end the auction.
     Buy { buyer: Option<WalletId> },
     /// Sell to the leader, or to nobody, after the end.
@@ -63,16 +60,8 @@ pub(crate) fn decide(
     funds: Funds,
     now: Micros,
 ) -> Result<Verdict, Rejection> {
-    debug_assert!(
-        standing.last_at <= now,
-        "an auction's clock never goes back"
-    );
-    let case = Case {
-        terms,
-        standing,
-        funds,
-        now,
-    };
+    debug_assert!(standing.last_at <= now, "an auction's clock never goes back");
+    let case = Case { terms, standing, funds, now };
     let verdict = match *command {
         Command::Bid { bidder, maximum } => case.bid(bidder, maximum)?,
         Command::Buy { buyer } => case.buy(buyer)?,
@@ -89,17 +78,14 @@ pub(crate) fn decide(
 /// today.
 pub(crate) fn next_minimum(terms: &Terms, standing: &Standing) -> Option<Amount> {
     let open = standing.state == AuctionState::Open;
-    open.then(|| minimum(terms, standing))
-        .and_then(Amount::from_minor)
+    open.then(|| minimum(terms, standing)).and_then(Amount::from_minor)
 }
 
 /// The buy-now price, as long as the price of the auction has not reached it.
 pub(crate) fn buy_now_offer(terms: &Terms, standing: &Standing) -> Option<Amount> {
     let open = standing.state == AuctionState::Open;
     // "No bids" is less than any price.
-    terms
-        .buy_now_price
-        .filter(|buy_now| open && standing.price < Some(*buy_now))
+    terms.buy_now_price.filter(|buy_now| open && standing.price < Some(*buy_now))
 }
 
 /// The next minimum in minor units, a multiple where the terms ask for one. It may be more than an
@@ -140,12 +126,7 @@ impl Case<'_> {
         let outbid = self.standing.hold().filter(|(holder, _)| *holder != bidder);
         let released = outbid.map(|(wallet, amount)| Released { wallet, amount });
         let standing = self.standing.led_by(bidder, maximum, maximum, self.now);
-        Ok(Verdict::Bid {
-            bidder,
-            hold,
-            released,
-            standing,
-        })
+        Ok(Verdict::Bid { bidder, hold, released, standing })
     }
 
     fn buy(&self, buyer: Option<WalletId>) -> Result<Verdict, Rejection> {
@@ -161,47 +142,26 @@ impl Case<'_> {
     fn sell(&self, buyer: Option<WalletId>, price: Amount) -> Result<Verdict, Rejection> {
         let (buyer, from_available) = self.require_funds(buyer, price)?;
         // From here the purchase must succeed: every refusal has been given above.
-        let from_hold = price
-            .checked_sub(from_available)
-            .expect("a part of the price is at most the price");
+        let from_hold =
+            price.checked_sub(from_available).expect("a part of the price is at most the price");
         let released = self.standing.hold().and_then(|(wallet, held)| {
-            let kept = if wallet == buyer {
-                from_hold
-            } else {
-                Amount::ZERO
-            };
-            let amount = held
-                .checked_sub(kept)
-                .expect("a hold pays at most what it holds");
+            let kept = if wallet == buyer { from_hold } else { Amount::ZERO };
+            let amount = held.checked_sub(kept).expect("a hold pays at most what it holds");
             (!amount.is_zero()).then_some(Released { wallet, amount })
         });
         let led = self.standing.led_by(buyer, price, price, self.now);
-        let standing = Standing {
-            state: AuctionState::Sold,
-            ..led
-        };
-        Ok(Verdict::Sold {
-            buyer,
-            price,
-            from_hold,
-            from_available,
-            released,
-            standing,
-        })
+        let standing = Standing { state: AuctionState::Sold, ..led };
+        Ok(Verdict::Sold { buyer, price, from_hold, from_available, released, standing })
     }
 
     /// Refuses outside the half-open time from the start to the end.
     pub(super) fn require_open(&self) -> Result<(), Rejection> {
         self.require_not_closed()?;
         if self.now < self.terms.starts_at {
-            return Err(Rejection::NotOpenYet {
-                starts_at: self.terms.starts_at.datetime(),
-            });
+            return Err(Rejection::NotOpenYet { starts_at: self.terms.starts_at.datetime() });
         }
         if self.standing.ends_at <= self.now {
-            return Err(Rejection::Ended {
-                at: self.standing.ends_at.datetime(),
-            });
+            return Err(Rejection::Ended { at: self.standing.ends_at.datetime() });
         }
         Ok(())
     }
@@ -217,9 +177,7 @@ impl Case<'_> {
         let currency = self.terms.currency;
         let least = minimum(self.terms, self.standing);
         if maximum.minor() < least {
-            return Err(Rejection::BelowMinimum {
-                minimum: currency.decimal_of_minor(least),
-            });
+            return Err(Rejection::BelowMinimum { minimum: currency.decimal_of_minor(least) });
         }
         let neighbours = self.terms.neighbours(maximum.minor());
         if let Some((multiple_of, (below, above))) = self.terms.multiple_of.zip(neighbours) {

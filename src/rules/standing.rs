@@ -93,9 +93,7 @@ impl Standing {
 
     /// The number of the next accepted command.
     pub(crate) fn next_seq(&self) -> i64 {
-        self.seq
-            .checked_add(1)
-            .expect("nobody lives to see 2^63 commands on one auction")
+        self.seq.checked_add(1).expect("nobody lives to see 2^63 commands on one auction")
     }
 
     /// Where the auction stands after `wallet` has taken the lead, or kept it, with this maximum at
@@ -108,16 +106,10 @@ impl Standing {
         now: Micros,
     ) -> Self {
         let seq = self.next_seq();
-        let beaten = self
-            .leader
-            .filter(|leader| leader.wallet != wallet)
-            .map(|leader| leader.maximum);
+        let beaten =
+            self.leader.filter(|leader| leader.wallet != wallet).map(|leader| leader.maximum);
         Self {
-            leader: Some(Leader {
-                wallet,
-                maximum,
-                seq,
-            }),
+            leader: Some(Leader { wallet, maximum, seq }),
             price: Some(price),
             runner_up_maximum: beaten.or(self.runner_up_maximum),
             seq,
@@ -159,16 +151,9 @@ mod tests {
             at,
         );
         assert_eq!(open.hold(), Some((ann, won(100))));
-        for state in [
-            AuctionState::Sold,
-            AuctionState::Unsold,
-            AuctionState::Cancelled,
-        ] {
+        for state in [AuctionState::Sold, AuctionState::Unsold, AuctionState::Cancelled] {
             let closed = Standing { state, ..open };
-            assert_eq!(
-                (closed.hold(), closed.hold_of(Some(ann))),
-                (None, Amount::ZERO)
-            );
+            assert_eq!((closed.hold(), closed.hold_of(Some(ann))), (None, Amount::ZERO));
         }
     }
 }

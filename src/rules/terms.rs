@@ -22,11 +22,7 @@ impl Micros {
     /// The instant for people. What the calendar cannot name, 260,000 years from now, is its last
     /// instant.
     pub(crate) fn datetime(self) -> DateTime<Utc> {
-        let last = if self.0 < 0 {
-            DateTime::<Utc>::MIN_UTC
-        } else {
-            DateTime::<Utc>::MAX_UTC
-        };
+        let last = if self.0 < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
         DateTime::from_timestamp_micros(self.0).unwrap_or(last)
     }
 }
@@ -82,15 +78,9 @@ impl Terms {
         if increment.is_zero() {
             return Err(TermsError::ZeroIncrement);
         }
-        if let Some(buy_now) = self
-            .buy_now_price
-            .filter(|buy_now| *buy_now <= self.start_price)
-        {
+        if let Some(buy_now) = self.buy_now_price.filter(|buy_now| *buy_now <= self.start_price) {
             let (start_price, buy_now_price) = (decimal(self.start_price), decimal(buy_now));
-            return Err(TermsError::BuyNowNotAboveStart {
-                start_price,
-                buy_now_price,
-            });
+            return Err(TermsError::BuyNowNotAboveStart { start_price, buy_now_price });
         }
         let Some(multiple_of) = self.multiple_of else {
             return Ok(self);
@@ -113,10 +103,7 @@ impl Terms {
             });
         }
         if let Some(buy_now) = self.buy_now_price.filter(|buy_now| off_grid(*buy_now)) {
-            return Err(TermsError::BuyNowOffGrid {
-                buy_now_price: decimal(buy_now),
-                multiple_of,
-            });
+            return Err(TermsError::BuyNowOffGrid { buy_now_price: decimal(buy_now), multiple_of });
         }
         Ok(self)
     }
@@ -137,9 +124,7 @@ impl Terms {
 
     /// By how much an amount is more than a multiple.
     fn excess(&self, minor: i64) -> i64 {
-        self.multiple_of
-            .and_then(|step| minor.checked_rem(step.minor()))
-            .unwrap_or(0)
+        self.multiple_of.and_then(|step| minor.checked_rem(step.minor())).unwrap_or(0)
     }
 }
 
@@ -229,10 +214,7 @@ mod tests {
         let rows = [
             (
                 (zero, zero, 0, zero, 0),
-                TermsError::EndNotAfterStart {
-                    starts_at: now,
-                    ends_at: now,
-                },
+                TermsError::EndNotAfterStart { starts_at: now, ends_at: now },
             ),
             ((zero, zero, 0, zero, 1), TermsError::ZeroStartPrice),
             ((won(149), zero, 0, zero, 1), TermsError::ZeroIncrement),
@@ -246,24 +228,15 @@ mod tests {
             ((won(149), won(49), 1899, zero, 1), TermsError::ZeroMultiple),
             (
                 (won(149), won(49), 1899, won(50), 1),
-                TermsError::StartPriceOffGrid {
-                    start_price: 149.into(),
-                    multiple_of,
-                },
+                TermsError::StartPriceOffGrid { start_price: 149.into(), multiple_of },
             ),
             (
                 (won(150), won(49), 1899, won(50), 1),
-                TermsError::IncrementOffGrid {
-                    increment: 49.into(),
-                    multiple_of,
-                },
+                TermsError::IncrementOffGrid { increment: 49.into(), multiple_of },
             ),
             (
                 (won(150), won(50), 1899, won(50), 1),
-                TermsError::BuyNowOffGrid {
-                    buy_now_price: 1899.into(),
-                    multiple_of,
-                },
+                TermsError::BuyNowOffGrid { buy_now_price: 1899.into(), multiple_of },
             ),
         ];
         for ((start_price, increment, buy_now, multiple, ends_at), error) in rows {
@@ -285,11 +258,7 @@ mod tests {
         assert_eq!(valid().neighbours(120), Some((100, 150)));
         assert_eq!(valid().neighbours(150), None);
         assert_eq!(valid().round_up(151), 200);
-        let free = Terms {
-            multiple_of: None,
-            start_price: won(149),
-            ..valid()
-        };
+        let free = Terms { multiple_of: None, start_price: won(149), ..valid() };
         assert_eq!((free.neighbours(120), free.round_up(151)), (None, 151));
         assert_eq!(free.validated(), Ok(free));
     }

@@ -67,12 +67,7 @@ pub(crate) struct Move {
 
 impl Move {
     const fn new(wallet: WalletId, kind: MoveKind, available_delta: i64, held_delta: i64) -> Self {
-        Self {
-            wallet,
-            kind,
-            available_delta,
-            held_delta,
-        }
+        Self { wallet, kind, available_delta, held_delta }
     }
 }
 
@@ -107,14 +102,7 @@ impl Verdict {
                 let own = Move::new(bidder, MoveKind::Hold, hold.loss(), hold.gain());
                 (Some(own), None)
             }
-            Self::Sold {
-                buyer,
-                price,
-                from_hold,
-                from_available,
-                standing,
-                ..
-            } => {
+            Self::Sold { buyer, price, from_hold, from_available, standing, .. } => {
                 let (available, held) = (from_available.loss(), from_hold.loss());
                 let proceeds = Move::new(standing.seller, MoveKind::Proceeds, price.gain(), 0);
                 let own = Move::new(buyer, MoveKind::Capture, available, held);
@@ -129,16 +117,9 @@ impl Verdict {
     pub(super) fn assert_laws(&self, before: &Standing) {
         let after = self.standing();
         let maximum = after.leader.map(|leader| leader.maximum);
-        debug_assert_eq!(
-            after.seq,
-            before.next_seq(),
-            "an accepted command takes one number"
-        );
+        debug_assert_eq!(after.seq, before.next_seq(), "an accepted command takes one number");
         debug_assert!(before.price <= after.price, "the price never falls");
-        debug_assert!(
-            after.price <= maximum,
-            "the price never exceeds the leader's maximum"
-        );
+        debug_assert!(after.price <= maximum, "the price never exceeds the leader's maximum");
         let sum = |delta: fn(&Move) -> i64| self.moves().map(|one| i128::from(delta(&one))).sum();
         let held = |standing: &Standing| standing.hold().map_or(0, |(_, amount)| amount.minor());
         let (available_delta, held_delta): (i128, i128) =
@@ -155,8 +136,7 @@ impl Verdict {
         );
         let owned = |one: &Move| !before.hold_of(Some(one.wallet)).is_zero();
         debug_assert!(
-            self.moves()
-                .all(|one| one.kind != MoveKind::Release || owned(&one)),
+            self.moves().all(|one| one.kind != MoveKind::Release || owned(&one)),
             "only the leader has anything to get back"
         );
     }

@@ -98,10 +98,7 @@ impl TransactionTrait for UnitOfWork {
                 Ok(value)
             }
             Err(error) => {
-                child
-                    .rollback()
-                    .await
-                    .map_err(TransactionError::Connection)?;
+                child.rollback().await.map_err(TransactionError::Connection)?;
                 Err(TransactionError::Transaction(error))
             }
         }
@@ -139,10 +136,7 @@ impl TransactionSession for UnitOfWork {
     /// Rolls back to the savepoint of a block made by `begin`.
     async fn rollback(mut self) -> Result<(), DbErr> {
         self.own()?;
-        let ended = self
-            .session
-            .roll_back(self.block, RollbackReason::Failed)
-            .await;
+        let ended = self.session.roll_back(self.block, RollbackReason::Failed).await;
         self.owner = false;
         Ok(ended?)
     }

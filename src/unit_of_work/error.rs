@@ -137,12 +137,8 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Option<ErrorKind> {
         match self {
-            Self::Broken {
-                cause: Cause::Statement(error),
-            }
-            | Self::RolledBack {
-                cause: Cause::Statement(error),
-            } => Some(ErrorKind::of(error)),
+            Self::Broken { cause: Cause::Statement(error) }
+            | Self::RolledBack { cause: Cause::Statement(error) } => Some(ErrorKind::of(error)),
             Self::LockNotAvailable => Some(ErrorKind::LockTimeout),
             Self::Begin { error }
             | Self::CommitRefused { error }
@@ -163,11 +159,7 @@ impl Error {
 /// The words SeaORM puts around a refusal: "Error converting `statement` into `unit of work`: …".
 impl From<Error> for DbErr {
     fn from(error: Error) -> Self {
-        Self::TryIntoErr {
-            from: "statement",
-            into: "unit of work",
-            source: Arc::new(error),
-        }
+        Self::TryIntoErr { from: "statement", into: "unit of work", source: Arc::new(error) }
     }
 }
 

@@ -74,10 +74,7 @@ impl Hooks {
     }
 
     pub(super) fn take_staged(&mut self) -> Vec<Staged> {
-        std::mem::take(&mut self.staged)
-            .into_iter()
-            .map(|(_, staged)| staged)
-            .collect()
+        std::mem::take(&mut self.staged).into_iter().map(|(_, staged)| staged).collect()
     }
 
     pub(super) fn on_commit(&mut self, depth: usize, hook: Hook) {
@@ -131,10 +128,7 @@ impl Hooks {
     }
 
     pub(super) fn take_on_commit(&mut self) -> Vec<Hook> {
-        std::mem::take(&mut self.on_commit)
-            .into_iter()
-            .map(|(_, hook)| hook)
-            .collect()
+        std::mem::take(&mut self.on_commit).into_iter().map(|(_, hook)| hook).collect()
     }
 }
 
@@ -149,9 +143,7 @@ where
     F: Future<Output = Outcome>,
 {
     let guarded = AssertUnwindSafe(async { callback().await }).catch_unwind();
-    guarded
-        .await
-        .unwrap_or_else(|payload| Err(CallbackError::panicked(payload.as_ref())))
+    guarded.await.unwrap_or_else(|payload| Err(CallbackError::panicked(payload.as_ref())))
 }
 
 /// Rules 1, 4 and 5: runs the `on_commit` callbacks of a unit of work that has been committed.
@@ -163,11 +155,7 @@ pub(super) async fn run_on_commit(hooks: Vec<Hook>) -> HookReport {
             Ok(()) => report.succeeded = report.succeeded.saturating_add(1),
             Err(error) => {
                 tracing::warn!(index, robust, %error, "a callback after the commit failed");
-                report.failed.push(HookFailure {
-                    index,
-                    robust,
-                    error,
-                });
+                report.failed.push(HookFailure { index, robust, error });
                 if !robust {
                     report.skipped = count.saturating_sub(index).saturating_sub(1);
                     break;

@@ -107,16 +107,9 @@ impl UnitOfWork {
     {
         let dialect = Dialect::of(self.get_database_backend());
         if wait != LockWait::Wait && !dialect.has_row_locks() {
-            let what = if wait == LockWait::NoWait {
-                "lock with NOWAIT"
-            } else {
-                "lock with SKIP LOCKED"
-            };
-            return Err(Error::Unsupported {
-                database: dialect.name(),
-                what,
-            }
-            .into());
+            let what =
+                if wait == LockWait::NoWait { "lock with NOWAIT" } else { "lock with SKIP LOCKED" };
+            return Err(Error::Unsupported { database: dialect.name(), what }.into());
         }
         let mut query = match wait {
             LockWait::Wait => query.lock_exclusive(),
@@ -128,13 +121,10 @@ impl UnitOfWork {
         for key in E::PrimaryKey::iter() {
             query = query.order_by(key.into_column(), Order::Asc);
         }
-        query
-            .all(self)
-            .await
-            .map_err(|error| match ErrorKind::of(&error) {
-                ErrorKind::LockTimeout => Error::LockNotAvailable.into(),
-                _ => error,
-            })
+        query.all(self).await.map_err(|error| match ErrorKind::of(&error) {
+            ErrorKind::LockTimeout => Error::LockNotAvailable.into(),
+            _ => error,
+        })
     }
 
     /// Reads `model` again under a lock: Django's `refresh_from_db(from_queryset=….select_for_update())`. `None` if the

@@ -100,11 +100,7 @@ pub struct UnitOfWork {
 
 impl UnitOfWork {
     fn root(session: Arc<Session>) -> Self {
-        Self {
-            session,
-            block: ROOT,
-            owner: true,
-        }
+        Self { session, block: ROOT, owner: true }
     }
 
     /// Runs `f` in a savepoint: released if it returns `Ok`, rolled back if it returns `Err` or panics, which heals a
@@ -206,9 +202,8 @@ impl UnitOfWork {
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output: CallbackOutput> + Send + 'static,
     {
-        self.session.register(self.block, |hooks, depth| {
-            hooks.on_commit(depth, Hook::new(true, callback))
-        });
+        self.session
+            .register(self.block, |hooks, depth| hooks.on_commit(depth, Hook::new(true, callback)));
     }
 
     /// Registers a callback that runs at the root, inside the transaction, just before COMMIT.
@@ -221,9 +216,7 @@ impl UnitOfWork {
         F: FnOnce(Self) -> Fut + Send + 'static,
         Fut: Future<Output: CallbackOutput> + Send + 'static,
     {
-        self.session.register(self.block, |hooks, depth| {
-            hooks.before_commit(depth, callback)
-        });
+        self.session.register(self.block, |hooks, depth| hooks.before_commit(depth, callback));
     }
 
     /// Registers a callback that runs after the ROLLBACK of the savepoint or root it was registered in, or of the block
@@ -236,9 +229,7 @@ impl UnitOfWork {
         F: FnOnce(RollbackReason) -> Fut + Send + 'static,
         Fut: Future<Output: CallbackOutput> + Send + 'static,
     {
-        self.session.register(self.block, |hooks, depth| {
-            hooks.after_rollback(depth, callback)
-        });
+        self.session.register(self.block, |hooks, depth| hooks.after_rollback(depth, callback));
     }
 
     /// Marks this block rollback-only: it refuses further statements and ends in a rollback, whatever its closure
@@ -269,18 +260,12 @@ impl UnitOfWork {
     /// Stages work of the crate itself: it runs right after the commit and before every callback, must not fail, and is
     /// dropped unrun if the commit does not happen or is unknown.
     pub(crate) fn stage(&self, staged: impl FnOnce() + Send + 'static) {
-        self.session.register(self.block, |hooks, depth| {
-            hooks.stage(depth, Box::new(staged))
-        });
+        self.session.register(self.block, |hooks, depth| hooks.stage(depth, Box::new(staged)));
     }
 
     async fn nest(&self, nesting: Nesting) -> Result<Self, Error> {
         let block = self.session.nest(self.block, nesting).await?;
-        Ok(Self {
-            session: Arc::clone(&self.session),
-            block,
-            owner: true,
-        })
+        Ok(Self { session: Arc::clone(&self.session), block, owner: true })
     }
 
     /// Runs `f` in this block and ends it.
@@ -292,16 +277,8 @@ impl UnitOfWork {
         let outcome = AssertUnwindSafe(f(&self)).catch_unwind().await;
         let ended = match &outcome {
             Ok(Ok(_)) => self.session.release(self.block).await,
-            Ok(Err(_)) => {
-                self.session
-                    .roll_back(self.block, RollbackReason::Failed)
-                    .await
-            }
-            Err(_) => {
-                self.session
-                    .roll_back(self.block, RollbackReason::Panicked)
-                    .await
-            }
+            Ok(Err(_)) => self.session.roll_back(self.block, RollbackReason::Failed).await,
+            Err(_) => self.session.roll_back(self.block, RollbackReason::Panicked).await,
         };
         self.owner = false;
         match outcome {
@@ -319,18 +296,9 @@ impl UnitOfWork {
         while self.session.ready().await.is_ok()
             && let Some(callback) = self.session.next_before_commit()
         {
-            let lent = Self {
-                session: Arc::clone(&self.session),
-                block: self.block,
-                owner: false,
-            };
+            let lent = Self { session: Arc::clone(&self.session), block: self.block, owner: false };
             if let Err(error) = hooks::run(|| callback(lent)).await {
-                return Err((
-                    Error::Vetoed {
-                        error: Arc::new(error),
-                    },
-                    RollbackReason::Vetoed,
-                ));
+                return Err((Error::Vetoed { error: Arc::new(error) }, RollbackReason::Vetoed));
             }
         }
         Ok(())
@@ -347,11 +315,7 @@ impl UnitOfWork {
     }
 
     fn own(&self) -> Result<(), Error> {
-        if self.owner && self.block != ROOT {
-            Ok(())
-        } else {
-            Err(Error::NotOwner)
-        }
+        if self.owner && self.block != ROOT { Ok(()) } else { Err(Error::NotOwner) }
     }
 }
 

@@ -43,10 +43,7 @@ const LONGEST_PAUSE_US: u64 = 500_000;
 
 impl Default for Retry {
     fn default() -> Self {
-        Self {
-            attempts: 10,
-            deadline: None,
-        }
+        Self { attempts: 10, deadline: None }
     }
 }
 
@@ -114,9 +111,7 @@ impl Retry {
 /// Full jitter. The random bits are those of a fresh uuid, so that no further dependency is needed for them.
 fn pause(attempt: u32) -> Duration {
     let doublings = attempt.saturating_sub(1).min(16);
-    let limit = FIRST_PAUSE_US
-        .saturating_mul(1 << doublings)
-        .min(LONGEST_PAUSE_US);
+    let limit = FIRST_PAUSE_US.saturating_mul(1 << doublings).min(LONGEST_PAUSE_US);
     let (_, random) = uuid::Uuid::now_v7().as_u64_pair();
     Duration::from_micros((random & 0xffff_ffff).checked_rem(limit).unwrap_or(0))
 }

@@ -201,9 +201,7 @@ impl Root {
     {
         let pools = self.claim_pool().map_err(E::from)?;
         let uow = UnitOfWork::root(Session::begin(self.db, self.options, 1).await?);
-        let outcome = OPEN_POOLS
-            .scope(pools, AssertUnwindSafe(f(&uow)).catch_unwind())
-            .await;
+        let outcome = OPEN_POOLS.scope(pools, AssertUnwindSafe(f(&uow)).catch_unwind()).await;
         // A block that could not have been committed has no callbacks to show.
         let refusal = uow.session.ready().await.err();
         let captured = uow.session.take_on_commit();
@@ -238,10 +236,7 @@ pub(super) struct Failure<E> {
 impl<E: From<Error>> From<Error> for Failure<E> {
     fn from(error: Error) -> Self {
         let retryable = error.is_retryable();
-        Self {
-            error: error.into(),
-            retryable,
-        }
+        Self { error: error.into(), retryable }
     }
 }
 
@@ -315,9 +310,6 @@ pub trait Atomic {
 
 impl Atomic for DatabaseConnection {
     fn unit_of_work(&self) -> Root {
-        Root {
-            db: self.clone(),
-            options: Options::default(),
-        }
+        Root { db: self.clone(), options: Options::default() }
     }
 }

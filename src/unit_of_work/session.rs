@@ -70,9 +70,7 @@ impl Condition {
     fn refusal(&self) -> Result<(), Error> {
         match self {
             Self::Sound => Ok(()),
-            Self::Broken(cause) => Err(Error::Broken {
-                cause: cause.clone(),
-            }),
+            Self::Broken(cause) => Err(Error::Broken { cause: cause.clone() }),
             Self::RollbackOnly => Err(Error::RollbackOnly),
         }
     }
@@ -99,19 +97,15 @@ pub(super) enum Nesting {
 
 impl State {
     fn depth(&self, id: BlockId) -> Result<usize, Error> {
-        self.blocks
-            .iter()
-            .position(|block| block.id == id)
-            .ok_or(Error::Ended)
+        self.blocks.iter().position(|block| block.id == id).ok_or(Error::Ended)
     }
 
     fn condition(&self, depth: usize) -> Condition {
         match &self.fatal {
             Some(cause) => Condition::Broken(cause.clone()),
-            None => self
-                .blocks
-                .get(depth)
-                .map_or(Condition::Sound, |block| block.condition.clone()),
+            None => {
+                self.blocks.get(depth).map_or(Condition::Sound, |block| block.condition.clone())
+            }
         }
     }
 
@@ -155,12 +149,7 @@ impl State {
     fn push(&mut self, savepoint: bool, condition: Condition) -> BlockId {
         let id = self.next_block;
         self.next_block = id.saturating_add(1);
-        self.blocks.push(Block {
-            id,
-            savepoint,
-            condition,
-            abandoned: false,
-        });
+        self.blocks.push(Block { id, savepoint, condition, abandoned: false });
         id
     }
 }
@@ -174,11 +163,7 @@ struct Attempt<'a> {
 
 impl<'a> Attempt<'a> {
     fn new(session: &'a Session, block: BlockId) -> Self {
-        Self {
-            session,
-            block,
-            answered: false,
-        }
+        Self { session, block, answered: false }
     }
 
     fn answer<T>(mut self, result: Result<T, DbErr>) -> Result<T, DbErr> {
@@ -238,9 +223,9 @@ impl Session {
         let limit = options.lock_timeout.filter(|_| dialect.locks_at_begin());
         let task = tokio::spawn(Self::open(db, options, attempt).in_current_span());
         let opened = match limit {
-            Some(limit) => tokio::time::timeout(limit, task)
-                .await
-                .map_err(|_| Error::LockNotAvailable)?,
+            Some(limit) => {
+                tokio::time::timeout(limit, task).await.map_err(|_| Error::LockNotAvailable)?
+            }
             None => task.await,
         };
         opened.unwrap_or_else(|_| Err(Error::Ended))
@@ -258,10 +243,8 @@ impl Session {
         let backend = db.get_database_backend();
         let dialect = Dialect::of(backend);
         let begin = dialect.begin_options(options.isolation, options.access_mode);
-        let transaction = db
-            .begin_with_options(begin)
-            .await
-            .map_err(|error| Error::Begin { error })?;
+        let transaction =
+            db.begin_with_options(begin).await.map_err(|error| Error::Begin { error })?;
         let mut session = Self {
             connection: tokio::sync::Mutex::new(None),
             state: Mutex::new(State {
@@ -286,9 +269,7 @@ impl Session {
         let applied = session.apply(&transaction, &options).await;
         session.connection = tokio::sync::Mutex::new(Some(transaction));
         // On an error the session is dropped here, which puts back what was applied and rolls back.
-        applied
-            .map(|()| Arc::new(session))
-            .map_err(|error| Error::Begin { error })
+        applied.map(|()| Arc::new(session)).map_err(|error| Error::Begin { error })
     }
 
     async fn apply(
@@ -304,10 +285,7 @@ impl Session {
         if options.statement_timeout.is_some()
             && let Some(query) = dialect.version_query()
         {
-            mariadb = self
-                .read_text(transaction, query)
-                .await?
-                .contains("MariaDB");
+            mariadb = self.read_text(transaction, query).await?.contains("MariaDB");
         }
         let settings = dialect.session_settings(
             options.access_mode,
@@ -321,9 +299,7 @@ impl Session {
                 None => setting.default.to_owned(),
             };
             self.restore.push(format!("{}{before}", setting.assign));
-            transaction
-                .execute_unprepared(&format!("{}{}", setting.assign, setting.value))
-                .await?;
+            transaction.execute_unprepared(&format!("{}{}", setting.assign, setting.value)).await?;
         }
         Ok(())
     }
@@ -333,11 +309,8 @@ impl Session {
         transaction: &DatabaseTransaction,
         query: &str,
     ) -> Result<String, DbErr> {
-        let row = transaction
-            .query_one_raw(Statement::from_string(self.backend, query))
-            .await?;
-        row.ok_or_else(|| DbErr::RecordNotFound(query.to_owned()))?
-            .try_get_by_index(0)
+        let row = transaction.query_one_raw(Statement::from_string(self.backend, query)).await?;
+        row.ok_or_else(|| DbErr::RecordNotFound(query.to_owned()))?.try_get_by_index(0)
     }
 
     pub(super) fn backend(&self) -> DbBackend {
@@ -358,10 +331,7 @@ impl Session {
         if let Some(keyword) = Dialect::of(self.backend).transaction_control(sql) {
             return Err(Error::TransactionControl { keyword });
         }
-        Ok(HeldConnection {
-            connection,
-            attempt: Attempt::new(self, id),
-        })
+        Ok(HeldConnection { connection, attempt: Attempt::new(self, id) })
     }
 
     /// Waits for the connection as the innermost block, and rolls back a child that was dropped.
@@ -406,10 +376,7 @@ impl Session {
         if nesting == Nesting::Merged || !matches!(condition, Condition::Sound) {
             return Ok(Plan::Opened(state.push(false, condition)));
         }
-        Ok(Plan::Savepoint(format!(
-            "SAVEPOINT {}",
-            savepoint_name(state.next_block)
-        )))
+        Ok(Plan::Savepoint(format!("SAVEPOINT {}", savepoint_name(state.next_block))))
     }
 
     /// Sends a statement of our own on behalf of the block `id`.
@@ -479,15 +446,8 @@ impl Session {
     fn place(&self, id: BlockId) -> Result<(usize, BlockId, bool), Error> {
         let state = self.state();
         let depth = state.depth(id)?;
-        let parent = state
-            .blocks
-            .get(depth.saturating_sub(1))
-            .map_or(ROOT, |block| block.id);
-        Ok((
-            depth,
-            parent,
-            state.blocks.get(depth).is_some_and(|block| block.savepoint),
-        ))
+        let parent = state.blocks.get(depth.saturating_sub(1)).map_or(ROOT, |block| block.id);
+        Ok((depth, parent, state.blocks.get(depth).is_some_and(|block| block.savepoint)))
     }
 
     /// Forgets the block at `depth`; its callbacks are its parent's from now on.
@@ -509,9 +469,7 @@ impl Session {
         match state.condition(depth) {
             Condition::Sound => Ok(()),
             Condition::Broken(cause) => Err(Error::RolledBack { cause }),
-            Condition::RollbackOnly => Err(Error::RolledBack {
-                cause: Cause::RollbackOnly,
-            }),
+            Condition::RollbackOnly => Err(Error::RolledBack { cause: Cause::RollbackOnly }),
         }
     }
 
@@ -528,16 +486,11 @@ impl Session {
             let name = savepoint_name(id);
             // Not needed again: released, so that a loop of failures does not pile savepoints up in the server.
             let undone = match self
-                .manage(
-                    transaction,
-                    parent,
-                    &format!("ROLLBACK TO SAVEPOINT {name}"),
-                )
+                .manage(transaction, parent, &format!("ROLLBACK TO SAVEPOINT {name}"))
                 .await
             {
                 Ok(()) => {
-                    self.manage(transaction, parent, &format!("RELEASE SAVEPOINT {name}"))
-                        .await
+                    self.manage(transaction, parent, &format!("RELEASE SAVEPOINT {name}")).await
                 }
                 failed => failed,
             };
@@ -569,9 +522,7 @@ impl Session {
     /// Commits in a task of its own and runs the callbacks there: a dropped caller leaves everything or nothing.
     pub(super) async fn commit(self: &Arc<Self>) -> Result<HookReport, Error> {
         let session = Arc::clone(self);
-        let task = self
-            .runtime
-            .spawn(async move { session.commit_now().await }.in_current_span());
+        let task = self.runtime.spawn(async move { session.commit_now().await }.in_current_span());
         match task.await {
             Ok(result) => result,
             // The runtime is shutting down: what became of COMMIT nobody here can know.
@@ -585,10 +536,7 @@ impl Session {
         let mut connection = self.connection.lock().await;
         let transaction = connection.as_ref().ok_or(Error::Ended)?;
         let verified = match self.verify(transaction, ROOT).await {
-            Ok(()) => self
-                .put_back(transaction)
-                .await
-                .map_err(|error| Error::Database { error }),
+            Ok(()) => self.put_back(transaction).await.map_err(|error| Error::Database { error }),
             refused => refused,
         };
         let transaction = connection.take().ok_or(Error::Ended)?;
@@ -745,9 +693,7 @@ fn savepoint_name(id: BlockId) -> String {
 
 fn reason_of(refusal: &Error) -> RollbackReason {
     match refusal {
-        Error::RolledBack {
-            cause: Cause::RollbackOnly,
-        } => RollbackReason::RollbackOnly,
+        Error::RolledBack { cause: Cause::RollbackOnly } => RollbackReason::RollbackOnly,
         Error::ChildOpen => RollbackReason::ChildOpen,
         Error::RolledBack { .. } => RollbackReason::Broken,
         _ => RollbackReason::Failed,

@@ -25,10 +25,7 @@ const fn won(minor: i64) -> Amount {
 
 /// The wallet of somebody; `stranger` and `nobody` have none.
 fn wallet(name: &str) -> Option<WalletId> {
-    (0..)
-        .zip(NAMES)
-        .find(|(_, one)| *one == name)
-        .map(|(id, _)| WalletId::from(id))
+    (0..).zip(NAMES).find(|(_, one)| *one == name).map(|(id, _)| WalletId::from(id))
 }
 
 /// An auction with a leader who bid this price, or with `nobody`.
@@ -42,12 +39,7 @@ fn led(name: &str, price: i64) -> Standing {
 fn answer(verdict: Result<Verdict, Rejection>) -> String {
     let name = |one: Move| NAMES[usize::try_from(one.wallet.get()).expect("a wallet")];
     let line = |m| {
-        let Move {
-            kind,
-            available_delta,
-            held_delta,
-            ..
-        } = m;
+        let Move { kind, available_delta, held_delta, .. } = m;
         format!("{} {kind:?} {available_delta:+} {held_delta:+}", name(m))
     };
     match verdict {
@@ -66,46 +58,23 @@ fn check(terms: &Terms, table: &str) {
             panic!("not a row: {row}");
         };
         let number = |word: &str| word.parse::<i64>().expect("a number");
-        let states = [
-            AuctionState::Open,
-            AuctionState::Sold,
-            AuctionState::Cancelled,
-        ];
+        let states = [AuctionState::Open, AuctionState::Sold, AuctionState::Cancelled];
         let state = states.into_iter().find(|one| one.to_string() == state);
         let state = state.expect("a state");
-        let standing = Standing {
-            state,
-            ..led(leader, number(price))
-        };
+        let standing = Standing { state, ..led(leader, number(price)) };
         let command = match verb {
-            "bid" => Command::Bid {
-                bidder: wallet(who),
-                maximum: won(number(amount)),
-            },
+            "bid" => Command::Bid { bidder: wallet(who), maximum: won(number(amount)) },
             _ => Command::Buy { buyer: wallet(who) },
         };
-        let funds = Funds {
-            available: number(available),
-        };
+        let funds = Funds { available: number(available) };
         let verdict = decide(terms, &standing, &command, funds, Micros::new(number(now)));
         assert_eq!(answer(verdict), expected, "{row}");
     }
 }
 
 fn bid(terms: &Terms, standing: &Standing, maximum: Amount) -> Result<Verdict, Rejection> {
-    let command = Command::Bid {
-        bidder: wallet("bob"),
-        maximum,
-    };
-    decide(
-        terms,
-        standing,
-        &command,
-        Funds {
-            available: i64::MAX,
-        },
-        Micros::new(15),
-    )
+    let command = Command::Bid { bidder: wallet("bob"), maximum };
+    decide(terms, standing, &command, Funds { available: i64::MAX }, Micros::new(15))
 }
 
 /// Each row is one step closer to a valid bid than the row before.
@@ -184,10 +153,7 @@ fn the_own_raise_costs_the_difference_and_needs_a_full_increment() {
 /// It needs no full increment, is no multiple, and costs no more than the price.
 #[test]
 fn a_bid_that_reaches_the_buy_now_price_buys_at_it() {
-    let terms = Terms {
-        increment: Increment::Fixed(won(100)),
-        ..TERMS
-    };
+    let terms = Terms { increment: Increment::Fixed(won(100)), ..TERMS };
     check(
         &terms,
         "
@@ -229,9 +195,7 @@ fn buying_never_sells_below_the_current_price() {
 #[test]
 fn a_hold_of_more_than_the_price_gives_its_rest_back() {
     let proxy = led("nobody", 0).led_by(WalletId::from(1), won(2500), won(150), Micros::new(5));
-    let command = Command::Buy {
-        buyer: wallet("ann"),
-    };
+    let command = Command::Buy { buyer: wallet("ann") };
     let verdict = decide(&TERMS, &proxy, &command, Funds::NONE, Micros::new(15));
     let moves = "ann Release +600 -600, ann Capture +0 -1900, seller Proceeds +1900 +0";
     assert_eq!(answer(verdict), moves);
@@ -240,58 +204,31 @@ fn a_hold_of_more_than_the_price_gives_its_rest_back() {
 #[test]
 fn a_bid_off_the_grid_is_told_its_neighbours() {
     let (multiple_of, below, above) = (50.into(), 250.into(), Some(300.into()));
-    let rejection = Rejection::NotOnIncrement {
-        multiple_of,
-        below,
-        above,
-    };
+    let rejection = Rejection::NotOnIncrement { multiple_of, below, above };
     assert_eq!(bid(&TERMS, &led("ann", 200), won(299)), Err(rejection));
-    let sevens = Terms {
-        multiple_of: Some(won(7)),
-        buy_now_price: None,
-        ..TERMS
-    };
+    let sevens = Terms { multiple_of: Some(won(7)), buy_now_price: None, ..TERMS };
     let top = bid(&sevens, &led("nobody", 0), Amount::MAX);
-    assert!(matches!(
-        top,
-        Err(Rejection::NotOnIncrement { above: None, .. })
-    ));
+    assert!(matches!(top, Err(Rejection::NotOnIncrement { above: None, .. })));
 }
 
 #[test]
 fn a_sold_auction_has_a_winner_and_holds_nothing() {
     let verdict = bid(&TERMS, &led("ann", 200), won(1900)).expect("a purchase");
     let sold = verdict.standing();
-    let leader = Leader {
-        wallet: WalletId::from(2),
-        maximum: won(1900),
-        seq: 3,
-    };
-    assert_eq!(
-        (sold.state, sold.leader),
-        (AuctionState::Sold, Some(leader))
-    );
+    let leader = Leader { wallet: WalletId::from(2), maximum: won(1900), seq: 3 };
+    assert_eq!((sold.state, sold.leader), (AuctionState::Sold, Some(leader)));
     assert_eq!((sold.price, sold.hold()), (Some(won(1900)), None));
-    assert_eq!(
-        (next_minimum(&TERMS, sold), buy_now_offer(&TERMS, sold)),
-        (None, None)
-    );
+    assert_eq!((next_minimum(&TERMS, sold), buy_now_offer(&TERMS, sold)), (None, None));
 }
 
 #[test]
 fn the_minimum_is_accepted_and_anything_less_is_not() {
     let first = led("nobody", 0);
-    for (standing, least) in [
-        (first, 150),
-        (led("ann", 150), 200),
-        (led("ann", 1850), 1900),
-    ] {
+    for (standing, least) in [(first, 150), (led("ann", 150), 200), (led("ann", 1850), 1900)] {
         assert_eq!(next_minimum(&TERMS, &standing), Some(won(least)));
         assert!(bid(&TERMS, &standing, won(least)).is_ok());
         for less in 1..least {
-            let rejection = Rejection::BelowMinimum {
-                minimum: least.into(),
-            };
+            let rejection = Rejection::BelowMinimum { minimum: least.into() };
             assert_eq!(bid(&TERMS, &standing, won(less)), Err(rejection));
         }
     }
@@ -299,32 +236,18 @@ fn the_minimum_is_accepted_and_anything_less_is_not() {
 
 #[test]
 fn at_the_largest_amount_nobody_can_be_outbid() {
-    let terms = Terms {
-        buy_now_price: None,
-        ..TERMS
-    };
+    let terms = Terms { buy_now_price: None, ..TERMS };
     let top = led("ann", Amount::MAX.minor());
-    let rejection = Rejection::BelowMinimum {
-        minimum: 1_000_000_000_000_050_i64.into(),
-    };
+    let rejection = Rejection::BelowMinimum { minimum: 1_000_000_000_000_050_i64.into() };
     assert_eq!(next_minimum(&terms, &top), None);
     assert_eq!(bid(&terms, &top, Amount::MAX), Err(rejection));
 }
 
 #[test]
 fn the_end_that_counts_is_the_one_of_the_standing() {
-    let shortened = Standing {
-        ends_at: Micros::new(15),
-        ..led("nobody", 0)
-    };
+    let shortened = Standing { ends_at: Micros::new(15), ..led("nobody", 0) };
     let at = shortened.ends_at.datetime();
-    assert_eq!(
-        bid(&TERMS, &shortened, won(150)),
-        Err(Rejection::Ended { at })
-    );
-    let terms = Terms {
-        ends_at: Micros::new(15),
-        ..TERMS
-    };
+    assert_eq!(bid(&TERMS, &shortened, won(150)), Err(Rejection::Ended { at }));
+    let terms = Terms { ends_at: Micros::new(15), ..TERMS };
     assert!(bid(&terms, &led("nobody", 0), won(150)).is_ok());
 }
