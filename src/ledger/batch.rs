@@ -18,7 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rust_decimal::Decimal;
 
 use super::receipt::{Accepted, Row};
-use super::store::{self, Account, Change, Changes, Locked, Lot};
+use super::save::{self, Changes};
+use super::store::{self, Account, Change, Locked, Lot};
 use super::{AuctionLedger, Bid, Cancellation, Purchase, Settlement};
 use crate::entity::entry;
 use crate::error::{self, Error};
@@ -107,7 +108,7 @@ pub(super) async fn execute(
     let outcomes = commands.iter().map(|command| fold.judge(command)).collect();
     let (changes, events) = fold.finish();
     if !changes.lots.is_empty() {
-        store::save(uow, &changes).await?;
+        save::save(uow, &changes).await?;
     }
     for (auction, events) in events {
         ledger.dispatch.stage(uow, auction, events);

@@ -9,6 +9,7 @@ mod place_bid;
 mod query;
 mod receipt;
 mod request;
+mod save;
 mod settle;
 mod store;
 mod wallet;

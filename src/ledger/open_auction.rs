@@ -8,7 +8,8 @@ use sea_orm::{ActiveModelTrait, ActiveValue::Set};
 
 use super::query::Auction;
 use super::request::verb;
-use super::store::{self, Changes};
+use super::save::{self, Changes};
+use super::store;
 use super::{AuctionLedger, receipt};
 use crate::entity::{act, auction};
 use crate::error::{self, Error};
@@ -228,7 +229,7 @@ impl OpenAuction<'_> {
             reason: None,
             at: now.get(),
         };
-        store::save(uow, &Changes { acts: vec![opened], ..Changes::default() }).await?;
+        save::save(uow, &Changes { acts: vec![opened], ..Changes::default() }).await?;
         let opened = EventKind::Opened {
             title: self.title.clone(),
             seller: self.seller.clone(),

@@ -1,23 +1,22 @@
-//! Rows in, rows out: lock and load what a command can touch, save what it changed.
+//! Locking and loading what a command can touch.
 //!
 //! The lock order is written here and nowhere else: auctions ascending, then wallets ascending, each in one query. The
-//! database's clock is read with the wallets, after the auctions' locks. Every touched row is written once.
+//! database's clock is read with the wallets, after the auctions' locks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::sea_query::{
-    CaseStatement, CommonTableExpression, Expr, ExprTrait, Iden, InsertStatement, LockType,
-    OnConflict, Query, SimpleExpr, SubQueryStatement, UpdateStatement, WithClause,
+    Expr, ExprTrait, LockType, OnConflict, Query, SimpleExpr, SubQueryStatement,
 };
 use sea_orm::{
-    ActiveEnum, ConnectionTrait, EntityTrait, FromQueryResult, Iterable, Order, QueryFilter, Value,
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, Iterable, Order, QueryFilter,
+    QueryResult,
 };
-use sea_orm::{ColumnTrait, QueryResult};
 use uuid::Uuid;
 
 use crate::backend::Dialect;
 use crate::clock::Clock;
-use crate::entity::{act, auction, bid, entry, wallet};
+use crate::entity::{auction, entry, wallet};
 use crate::error::Error;
 use crate::id::{AuctionId, UserId, WalletId};
 use crate::money::{Amount, Currency};
@@ -107,15 +106,6 @@ fn state(state: auction::State) -> AuctionState {
         auction::State::Sold => AuctionState::Sold,
         auction::State::Unsold => AuctionState::Unsold,
         auction::State::Cancelled => AuctionState::Cancelled,
-    }
-}
-
-fn state_row(state: AuctionState) -> auction::State {
-    match state {
-        AuctionState::Open => auction::State::Open,
-        AuctionState::Sold => auction::State::Sold,
-        AuctionState::Unsold => auction::State::Unsold,
-        AuctionState::Cancelled => auction::State::Cancelled,
     }
 }
 
@@ -275,181 +265,11 @@ fn now(row: &QueryResult) -> Result<Micros, Error> {
 }
 
 /// Fills a list up to a power of two with its last element, so that lists of many lengths share few prepared statements.
-fn padded<T: Clone>(mut list: Vec<T>) -> Vec<T> {
+pub(super) fn padded<T: Clone>(mut list: Vec<T>) -> Vec<T> {
     if let Some(last) = list.last().cloned() {
         list.resize(list.len().next_power_of_two(), last);
     }
     list
-}
-
-/// What one or many commands changed, net.
-#[derive(Debug, Default)]
-pub(super) struct Changes {
-    pub(super) lots: Vec<Lot>,
-    pub(super) accounts: Vec<Account>,
-    pub(super) bids: Vec<bid::Model>,
-    pub(super) acts: Vec<act::Model>,
-    pub(super) entries: Vec<entry::Model>,
-}
-
-/// Writes every changed row once: on PostgreSQL in one statement, elsewhere in one for each table.
-pub(super) async fn save(uow: &UnitOfWork, changes: &Changes) -> Result<(), Error> {
-    let mut writes: Vec<SubQueryStatement> =
-        changes.lots.iter().map(|lot| update_lot(lot).into()).collect();
-    if !changes.accounts.is_empty() {
-        writes.push(update_accounts(&changes.accounts).into());
-    }
-    writes.extend(insert::<bid::Entity>(changes.bids.iter().map(bid_values)).map(Into::into));
-    writes.extend(insert::<act::Entity>(changes.acts.iter().map(act_values)).map(Into::into));
-    writes
-        .extend(insert::<entry::Entity>(changes.entries.iter().map(entry_values)).map(Into::into));
-    let Some(last) = writes.pop() else {
-        return Ok(());
-    };
-    if Dialect::of(uow.get_database_backend()).writes_in_one_statement() {
-        return send(uow, last, common_tables(writes)).await;
-    }
-    for write in writes {
-        send(uow, write, None).await?;
-    }
-    send(uow, last, None).await
-}
-
-/// The writes that go along with another one; `None` if there are none.
-fn common_tables(writes: Vec<SubQueryStatement>) -> Option<WithClause> {
-    let mut with = WithClause::new();
-    let any = !writes.is_empty();
-    for (index, write) in writes.into_iter().enumerate() {
-        let mut expression = CommonTableExpression::new();
-        expression.query(write).table_name(format!("write_{index}"));
-        with.cte(expression);
-    }
-    any.then_some(with)
-}
-
-async fn send(
-    uow: &UnitOfWork,
-    write: SubQueryStatement,
-    with: Option<WithClause>,
-) -> Result<(), Error> {
-    match (write, with) {
-        (SubQueryStatement::UpdateStatement(update), None) => uow.execute(&update).await?,
-        (SubQueryStatement::UpdateStatement(update), Some(with)) => {
-            uow.execute(&update.with(with)).await?
-        }
-        (SubQueryStatement::InsertStatement(insert), None) => uow.execute(&insert).await?,
-        (SubQueryStatement::InsertStatement(insert), Some(with)) => {
-            uow.execute(&insert.with(with)).await?
-        }
-        _ => return Err(Error::damaged("a write is neither an update nor an insert")),
-    };
-    Ok(())
-}
-
-fn minor(amount: Option<Amount>) -> Option<i64> {
-    amount.map(Amount::minor)
-}
-
-fn update_lot(lot: &Lot) -> UpdateStatement {
-    let standing = &lot.standing;
-    let sold = standing.state == AuctionState::Sold;
-    let leader = standing.leader;
-    Query::update()
-        .table(auction::Entity)
-        .value(auction::Column::State, state_row(standing.state).to_value())
-        .value(auction::Column::EndsAt, standing.ends_at.get())
-        .value(auction::Column::LeaderWalletId, leader.map(|leader| leader.wallet.get()))
-        .value(auction::Column::LeaderMax, leader.map(|leader| leader.maximum.minor()))
-        .value(auction::Column::LeaderSeq, leader.map(|leader| leader.seq))
-        .value(auction::Column::Price, minor(standing.price))
-        .value(auction::Column::RunnerUpMax, minor(standing.runner_up_maximum))
-        .value(
-            auction::Column::WinnerWalletId,
-            leader.filter(|_| sold).map(|leader| leader.wallet.get()),
-        )
-        .value(auction::Column::SoldPrice, minor(standing.price.filter(|_| sold)))
-        .value(auction::Column::Seq, standing.seq)
-        .value(auction::Column::LastAt, standing.last_at.get())
-        .and_where(Expr::col(auction::Column::Id).eq(lot.id.get()))
-        .take()
-}
-
-fn update_accounts(accounts: &[Account]) -> UpdateStatement {
-    let accounts = padded(accounts.iter().collect());
-    let by_id = |value: fn(&Account) -> i64| {
-        let mut cases = CaseStatement::new();
-        for account in &accounts {
-            cases = cases.case(Expr::col(wallet::Column::Id).eq(account.id.get()), value(account));
-        }
-        SimpleExpr::Case(Box::new(cases))
-    };
-    Query::update()
-        .table(wallet::Entity)
-        .value(wallet::Column::Available, by_id(|account| account.available))
-        .value(wallet::Column::Held, by_id(|account| account.held))
-        .value(wallet::Column::Seq, by_id(|account| account.seq))
-        .and_where(
-            Expr::col(wallet::Column::Id).is_in(accounts.iter().map(|account| account.id.get())),
-        )
-        .take()
-}
-
-/// One INSERT of all rows, columns in the order of the entity; `None` without rows.
-fn insert<E: EntityTrait>(rows: impl Iterator<Item = Vec<Value>>) -> Option<InsertStatement>
-where
-    E::Column: Iden,
-{
-    let mut rows = rows.peekable();
-    rows.peek()?;
-    let mut insert = Query::insert();
-    insert.into_table(E::default()).columns(E::Column::iter());
-    for row in rows {
-        insert.values_panic(row.into_iter().map(SimpleExpr::from));
-    }
-    Some(insert)
-}
-
-fn bid_values(row: &bid::Model) -> Vec<Value> {
-    vec![
-        row.auction_id.into(),
-        row.seq.into(),
-        row.operation.into(),
-        row.wallet_id.into(),
-        row.amount.into(),
-        row.price.into(),
-        row.leader_wallet_id.into(),
-        row.ends_at.into(),
-        row.at.into(),
-    ]
-}
-
-fn act_values(row: &act::Model) -> Vec<Value> {
-    vec![
-        row.auction_id.into(),
-        row.seq.into(),
-        row.operation.into(),
-        row.kind.to_value().into(),
-        row.wallet_id.into(),
-        row.amount.into(),
-        row.reason.clone().into(),
-        row.at.into(),
-    ]
-}
-
-fn entry_values(row: &entry::Model) -> Vec<Value> {
-    vec![
-        row.wallet_id.into(),
-        row.seq.into(),
-        row.operation.into(),
-        row.kind.to_value().into(),
-        row.available_delta.into(),
-        row.held_delta.into(),
-        row.available_after.into(),
-        row.held_after.into(),
-        row.auction_id.into(),
-        row.memo.clone().into(),
-        row.at.into(),
-    ]
 }
 
 /// Changes one wallet and writes the entry that says so.

@@ -6,7 +6,8 @@ use rust_decimal::Decimal;
 
 use super::AuctionLedger;
 use super::request::verb;
-use super::store::{self, Account, Change, Changes};
+use super::save::{self, Changes};
+use super::store::{self, Account, Change};
 use crate::entity::entry;
 use crate::error::{self, Error};
 use crate::id::{OperationId, UserId};
@@ -265,7 +266,7 @@ impl Transfer {
         };
         let entry = store::enter(&mut account, &change);
         let wallet = Wallet::of(&account);
-        store::save(
+        save::save(
             uow,
             &Changes { accounts: vec![account], entries: vec![entry], ..Changes::default() },
         )
