@@ -11,14 +11,12 @@ pub(crate) struct Dialect(DbBackend);
 /// A session setting of MariaDB/MySQL or SQLite that a unit of work changes and puts back before it ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
-    /// Reads the present value in its first column, as text; where the value before is known, none is needed.
-    pub(crate) read: Option<&'static str>,
+    /// Reads the present value in its first column, as text.
+    pub(crate) read: &'static str,
     /// The assignment up to the value.
     pub(crate) assign: &'static str,
     /// The value for this unit of work.
     pub(crate) value: String,
-    /// The value to put back where none is read.
-    pub(crate) default: &'static str,
 }
 
 impl Dialect {
@@ -75,7 +73,7 @@ impl Dialect {
         statement: Option<Duration>,
     ) -> Vec<String> {
         let set = |name: &str, timeout: Option<Duration>| {
-            timeout.map(|timeout| format!("SET LOCAL {name} = {}", timeout.as_millis().max(1)))
+            timeout.map(|timeout| format!("SET LOCAL {name} = {}", millis(timeout)))
         };
         match self.0 {
             DbBackend::Postgres => set("lock_timeout", lock)
@@ -99,30 +97,27 @@ impl Dialect {
         match self.0 {
             DbBackend::MySql => {
                 let lock = lock.map(|timeout| Setting {
-                    read: Some("SELECT CAST(@@SESSION.innodb_lock_wait_timeout AS CHAR)"),
+                    read: "SELECT CAST(@@SESSION.innodb_lock_wait_timeout AS CHAR)",
                     assign: "SET SESSION innodb_lock_wait_timeout = ",
-                    value: timeout.as_millis().div_ceil(1000).max(1).to_string(),
-                    default: "DEFAULT",
+                    value: millis(timeout).div_ceil(1000).to_string(),
                 });
                 let statement = statement.map(|timeout| {
-                    let millis = timeout.as_millis().max(1);
+                    let millis = millis(timeout);
                     if mariadb {
                         Setting {
-                            read: Some("SELECT CAST(@@SESSION.max_statement_time AS CHAR)"),
+                            read: "SELECT CAST(@@SESSION.max_statement_time AS CHAR)",
                             assign: "SET SESSION max_statement_time = ",
                             value: format!(
                                 "{}.{:03}",
                                 millis.div_euclid(1000),
                                 millis.rem_euclid(1000)
                             ),
-                            default: "DEFAULT",
                         }
                     } else {
                         Setting {
-                            read: Some("SELECT CAST(@@SESSION.max_execution_time AS CHAR)"),
+                            read: "SELECT CAST(@@SESSION.max_execution_time AS CHAR)",
                             assign: "SET SESSION max_execution_time = ",
                             value: millis.to_string(),
-                            default: "DEFAULT",
                         }
                     }
                 });
@@ -130,10 +125,9 @@ impl Dialect {
             }
             DbBackend::Sqlite if access_mode == Some(AccessMode::ReadOnly) => {
                 vec![Setting {
-                    read: None,
+                    read: "SELECT CAST(query_only AS TEXT) FROM pragma_query_only",
                     assign: "PRAGMA query_only = ",
-                    value: "ON".to_owned(),
-                    default: "OFF",
+                    value: "1".to_owned(),
                 }]
             }
             _ => Vec::new(),
@@ -195,4 +189,11 @@ impl Dialect {
     pub(crate) fn transaction_control(self, sql: &str) -> Option<&'static str> {
         super::transaction_control::transaction_control(self.0, sql)
     }
+}
+
+/// A timeout in milliseconds: at least one, since zero means none to the databases, and at most what a 32-bit integer
+/// holds (24 days), which is all that PostgreSQL takes.
+fn millis(timeout: Duration) -> u32 {
+    let most = i32::MAX.unsigned_abs();
+    u32::try_from(timeout.as_millis()).map_or(most, |millis| millis.clamp(1, most))
 }

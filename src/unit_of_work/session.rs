@@ -173,10 +173,7 @@ impl Session {
             mariadb,
         );
         for setting in settings {
-            let before = match setting.read {
-                Some(query) => self.read_text(transaction, query).await?,
-                None => setting.default.to_owned(),
-            };
+            let before = self.read_text(transaction, setting.read).await?;
             self.restore.push(format!("{}{before}", setting.assign));
             transaction.execute_unprepared(&format!("{}{}", setting.assign, setting.value)).await?;
         }
