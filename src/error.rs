@@ -44,6 +44,9 @@ pub enum Error {
     /// The user id cannot name a user.
     #[error("the user id is not valid")]
     InvalidUser(#[from] UserIdError),
+    /// The currency cannot be made.
+    #[error("the currency is not valid")]
+    InvalidCurrency(#[from] CurrencyError),
     /// The number is not an amount of the currency.
     #[error("the {what} is not valid")]
     InvalidAmount {
@@ -129,15 +132,12 @@ impl From<DbErr> for Error {
             return Self::UnitOfWork(refusal.clone());
         }
         match ErrorKind::of(&error) {
-            ErrorKind::UndefinedTable => Self::MigrationsMissing(error),
+            // Which table it is, only the text says; the host's own are the host's affair.
+            ErrorKind::UndefinedTable if error.to_string().contains("al_") => {
+                Self::MigrationsMissing(error)
+            }
             _ => Self::Database(error),
         }
-    }
-}
-
-impl From<CurrencyError> for Error {
-    fn from(error: CurrencyError) -> Self {
-        Self::damaged(format!("a currency: {error}"))
     }
 }
 

@@ -23,26 +23,20 @@ use crate::money::Currency;
 /// # Example: as JSON
 ///
 /// ```
-/// use auction_ledger::{AuctionEvent, Currency, EventKind};
-/// use chrono::DateTime;
+/// use auction_ledger::{AuctionEvent, EventKind};
 ///
-/// let event = AuctionEvent {
-///     version: AuctionEvent::VERSION,
-///     auction: 7.into(),
-///     seq: 4,
-///     index: 0,
-///     at: DateTime::UNIX_EPOCH,
-///     currency: Currency::KRW,
-///     kind: EventKind::Unsold,
-/// };
-/// let json = serde_json::to_string(&event)?;
-/// assert!(json.contains(r#""type":"unsold""#));
-/// assert_eq!(serde_json::from_str::<AuctionEvent>(&json)?, event);
+/// let json = r#"{"version":1,"auction":7,"seq":4,"index":0,"at":"2026-11-23T12:00:00Z",
+///     "currency":{"code":"KRW","exponent":0},"type":"unsold"}"#;
+/// let event: AuctionEvent = serde_json::from_str(json)?;
+/// assert_eq!((event.auction, event.seq, &event.kind), (7.into(), 4, &EventKind::Unsold));
+/// assert_eq!(serde_json::from_str::<AuctionEvent>(&serde_json::to_string(&event)?)?, event);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AuctionEvent {
-    /// The version of this form: [`AuctionEvent::VERSION`]. New kinds and fields do not raise it.
+    /// The version of this form: [`AuctionEvent::VERSION`]. New kinds and fields do not raise it: an older reader takes a
+    /// kind that it does not know for [`EventKind::Unknown`].
     pub version: u32,
     /// The auction.
     pub auction: AuctionId,
@@ -136,6 +130,9 @@ pub enum EventKind {
         /// Why, in the words of whoever did it.
         reason: Option<String>,
     },
+    /// A kind of a later release. It is never sent.
+    #[serde(other)]
+    Unknown,
 }
 
 /// How an auction was sold.
@@ -205,7 +202,8 @@ pub trait EventSink: Send + Sync + 'static {
 /// What a sink may fail with.
 pub type SinkError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A sink that gives every event to everybody who has subscribed, in this process.
+/// A sink that gives events to everybody who has subscribed, in this process: the public ones to all, and those for one
+/// user to the readers of that user.
 ///
 /// A clone has the same subscribers.
 ///
@@ -230,21 +228,34 @@ pub type SinkError = Box<dyn std::error::Error + Send + Sync>;
 /// ```
 #[derive(Clone, Debug)]
 pub struct BroadcastSink {
-    sender: broadcast::Sender<AuctionEvent>,
-    missed: broadcast::Sender<u64>,
+    sender: broadcast::Sender<Told>,
+}
+
+/// What is told to the readers.
+#[derive(Clone, Debug)]
+enum Told {
+    Event(AuctionEvent),
+    /// The sink itself was too slow.
+    Missed(u64),
 }
 
 impl BroadcastSink {
-    /// A sink that keeps up to `capacity` events (at least one) for its slowest reader.
+    /// A sink that keeps up to `capacity` events, at least one and at most 2^24, for its slowest reader.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { sender: broadcast::Sender::new(capacity.max(1)), missed: broadcast::Sender::new(16) }
+        Self { sender: broadcast::Sender::new(capacity.clamp(1, 1 << 24)) }
     }
 
-    /// A reader of the events that come from now on.
+    /// A reader of the public events that come from now on.
     #[must_use]
     pub fn subscribe(&self) -> EventReader {
-        EventReader { receiver: self.sender.subscribe(), missed: self.missed.subscribe() }
+        EventReader { receiver: self.sender.subscribe(), user: None }
+    }
+
+    /// A reader of the events that come from now on, the public ones and those for `user`. Give it to nobody else.
+    #[must_use]
+    pub fn subscribe_for(&self, user: impl Into<UserId>) -> EventReader {
+        EventReader { receiver: self.sender.subscribe(), user: Some(user.into()) }
     }
 }
 
@@ -252,24 +263,24 @@ impl BroadcastSink {
 impl EventSink for BroadcastSink {
     async fn deliver(&self, event: &AuctionEvent) -> Result<(), SinkError> {
         // Without a reader there is nobody to tell, which is no failure.
-        _ = self.sender.send(event.clone());
+        _ = self.sender.send(Told::Event(event.clone()));
         Ok(())
     }
 
     async fn missed(&self, count: u64) {
-        _ = self.missed.send(count);
+        _ = self.sender.send(Told::Missed(count));
     }
 }
 
 /// One reader of a [`BroadcastSink`].
 #[derive(Debug)]
 pub struct EventReader {
-    receiver: broadcast::Receiver<AuctionEvent>,
-    missed: broadcast::Receiver<u64>,
+    receiver: broadcast::Receiver<Told>,
+    user: Option<UserId>,
 }
 
 impl EventReader {
-    /// Waits for the next event.
+    /// Waits for the next event that this reader may see.
     ///
     /// # Errors
     ///
@@ -280,13 +291,20 @@ impl EventReader {
     ///
     /// Nothing is lost.
     pub async fn recv(&mut self) -> Result<AuctionEvent, EventReaderError> {
-        if let Ok(missed) = self.missed.try_recv() {
-            return Err(EventReaderError::Lagged { missed });
+        loop {
+            match self.receiver.recv().await {
+                Ok(Told::Event(event))
+                    if event.recipient().is_none_or(|user| Some(user) == self.user.as_ref()) =>
+                {
+                    return Ok(event);
+                }
+                Ok(Told::Event(_)) => {}
+                Ok(Told::Missed(missed)) | Err(broadcast::error::RecvError::Lagged(missed)) => {
+                    return Err(EventReaderError::Lagged { missed });
+                }
+                Err(broadcast::error::RecvError::Closed) => return Err(EventReaderError::Closed),
+            }
         }
-        self.receiver.recv().await.map_err(|error| match error {
-            broadcast::error::RecvError::Lagged(missed) => EventReaderError::Lagged { missed },
-            broadcast::error::RecvError::Closed => EventReaderError::Closed,
-        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! - [`AuctionLedger`]: [`deposit`](AuctionLedger::deposit), [`open_auction`](AuctionLedger::open_auction),
 //!   [`place_bid`](AuctionLedger::place_bid), [`buy_now`](AuctionLedger::buy_now): wallets with available and held money,
 //!   and one immutable journal. Each verb is one database transaction under row locks.
+//! - [`EventSink`]: what happened, told after the commit.
 //! - [`unit_of_work`]: Django's `transaction.atomic` and `transaction.on_commit`, for the ledger's verbs and the host's
 //!   own tables in the same transaction.
 //! - [`entity`]: the tables, for reading and for relations.
@@ -17,6 +18,7 @@
 //! | entry | one immutable journal row of one wallet |
 //! | operation | one command that moved money; all its entries carry its id |
 //! | terms | what an auction promised when it opened |
+//! | standing | leader, price, highest maximum, runner-up's maximum |
 //! | rejection | the rules said no; nothing was written |
 //!
 //! # Money, users, instants
@@ -28,8 +30,8 @@
 //!
 //! # Features
 //!
-//! `postgres`, `mysql`, `sqlite` (default): SeaORM's drivers. `testing`: a manual clock and
-//! `unit_of_work::capture_on_commit`.
+//! `postgres`, `mysql`, `sqlite` (default): SeaORM's drivers. `testing`: a manual clock, a recording
+//! sink and `unit_of_work::capture_on_commit`.
 
 mod backend;
 mod clock;

@@ -21,6 +21,8 @@ pub struct Model {
     pub held: i64,
     /// How many entries the wallet has.
     pub seq: i64,
+    /// When the last one was made; 0 without any.
+    pub last_at: i64,
 }
 
 /// What refers to a wallet.

@@ -135,7 +135,8 @@ fn touched(
                 offer.is_some_and(|price| lot.terms.currency.decimal(price) <= amount)
             }
             Wish::Buy => offer.is_some(),
-            Wish::Settle | Wish::CloseEarly => standing.leader.is_some(),
+            // A command before it in the list may be the first bid.
+            Wish::Settle | Wish::CloseEarly => true,
             Wish::Cancel => false,
         };
         if sells {
@@ -180,10 +181,9 @@ impl Fold {
             Wish::CloseEarly => rules::Command::CloseEarly { by },
             Wish::Cancel => rules::Command::Cancel { by },
         };
-        // The database's clock may step back; an auction's never does.
-        let now = self.locked.now.max(lot.standing.last_at);
+        let now = self.locked.now_after(lot.standing.last_at);
         let verdict = rules::decide(&lot.terms, &lot.standing, &wish, funds, now)?;
-        self.require_room(&lot, &verdict)?;
+        self.rehearse(&lot, &verdict)?;
         // From here the command must succeed: every refusal has been given above.
         let operation = OperationId::new();
         self.move_money(command, operation, &verdict, now);
@@ -206,20 +206,40 @@ impl Fold {
         Ok(outcome)
     }
 
-    /// A seller's wallet must be able to hold the price.
-    fn require_room(&self, lot: &Lot, verdict: &Verdict) -> Result<(), Rejection> {
-        let full = verdict.moves().filter(|one| one.kind == MoveKind::Proceeds).any(|one| {
+    /// Goes through the moves without making them: a wallet must be able to hold what it receives, and to give what the
+    /// auction says it holds.
+    fn rehearse(&self, lot: &Lot, verdict: &Verdict) -> Result<(), Error> {
+        let mut balances = BTreeMap::new();
+        for one in verdict.moves() {
             let account = self.locked.accounts.get(&one.wallet);
-            let total = account.and_then(|account| account.available.checked_add(account.held));
-            total
-                .and_then(|total| total.checked_add(one.available_delta))
-                .is_none_or(|total| total > BALANCE_MAX)
-        });
-        if full {
-            let maximum = lot.terms.currency.decimal_of_minor(BALANCE_MAX);
-            return Err(Rejection::BalanceTooLarge { maximum });
+            let account = account.ok_or_else(|| {
+                Error::damaged(format!("auction {} names wallet {}", lot.id, one.wallet))
+            })?;
+            let (available, held) =
+                balances.entry(one.wallet).or_insert((account.available, account.held));
+            let after =
+                |before: i64, delta: i64| before.checked_add(delta).filter(|after| *after >= 0);
+            match (after(*available, one.available_delta), after(*held, one.held_delta)) {
+                (Some(new_available), Some(new_held)) => {
+                    (*available, *held) = (new_available, new_held)
+                }
+                _ if one.kind == MoveKind::Proceeds => return Err(self.full(lot).into()),
+                _ => {
+                    let what =
+                        format!("wallet {} does not hold what auction {} says", one.wallet, lot.id);
+                    return Err(Error::damaged(what));
+                }
+            }
+            let total = available.checked_add(*held);
+            if one.kind == MoveKind::Proceeds && total.is_none_or(|total| total > BALANCE_MAX) {
+                return Err(self.full(lot).into());
+            }
         }
         Ok(())
+    }
+
+    fn full(&self, lot: &Lot) -> Rejection {
+        Rejection::BalanceTooLarge { maximum: lot.terms.currency.decimal_of_minor(BALANCE_MAX) }
     }
 
     fn move_money(
@@ -237,7 +257,7 @@ impl Fold {
                 available_delta: one.available_delta,
                 held_delta: one.held_delta,
                 auction: Some(command.auction),
-                memo: command.memo.as_deref().filter(|_| one.kind != MoveKind::Release),
+                memo: command.memo.as_deref().filter(|_| noted(command.wish, one.kind)),
                 at: now,
             };
             let entry = store::enter(account, &change);
@@ -266,5 +286,14 @@ fn kind(kind: MoveKind) -> entry::Kind {
         MoveKind::Hold => entry::Kind::Hold,
         MoveKind::Capture => entry::Kind::Capture,
         MoveKind::Proceeds => entry::Kind::Proceeds,
+    }
+}
+
+/// Whether the note of a command goes to this entry: a bidder's goes to the bidder only, and nobody's to a release.
+fn noted(wish: Wish, kind: MoveKind) -> bool {
+    match kind {
+        MoveKind::Release => false,
+        MoveKind::Proceeds => !matches!(wish, Wish::Bid(_)),
+        MoveKind::Hold | MoveKind::Capture => true,
     }
 }

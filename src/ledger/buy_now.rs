@@ -25,7 +25,8 @@ impl AuctionLedger {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped later: the auction is sold. Within a unit of work, a drop
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
+    /// journal tells which. Within a unit of work, a drop
     /// breaks its innermost block.
     ///
     /// # Locking

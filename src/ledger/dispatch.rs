@@ -4,7 +4,9 @@
 //! 2. The commit fills the ticket; a ticket that is dropped, because its command was rolled back or its commit is unknown,
 //!    is void.
 //! 3. Events leave an auction's line from the front only, and stop before a ticket that is neither filled nor void.
-//! 4. Each sink has a bounded queue and a task of its own. A full queue drops the event and counts it.
+//! 4. The events go to the sinks of the ledger that carried the command out; clones with other sinks share the lines.
+//! 5. Each sink has a bounded queue and a task of its own. A full queue drops the event, and the gap is told in its
+//!    place.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -41,6 +43,7 @@ struct Lines {
 struct Ticket {
     number: u64,
     state: TicketState,
+    queues: Vec<Queue>,
 }
 
 enum TicketState {
@@ -92,11 +95,11 @@ impl Dispatch {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let number = lines.next;
         lines.next = number.wrapping_add(1);
-        lines
-            .by_auction
-            .entry(auction)
-            .or_default()
-            .push_back(Ticket { number, state: TicketState::Drawn });
+        lines.by_auction.entry(auction).or_default().push_back(Ticket {
+            number,
+            state: TicketState::Drawn,
+            queues: self.queues.clone(),
+        });
         Place { dispatch: self.clone(), auction, number }
     }
 
@@ -119,7 +122,7 @@ impl Dispatch {
                 TicketState::Void => {}
                 TicketState::Filled(events) => {
                     for event in events {
-                        self.queues.iter().for_each(|queue| queue.push(event.clone()));
+                        ticket.queues.iter().for_each(|queue| queue.push(event.clone()));
                     }
                 }
             }
@@ -133,24 +136,30 @@ impl Dispatch {
 /// The queue of one sink. Its task ends when the last clone of the ledger is dropped.
 #[derive(Clone)]
 struct Queue {
-    sender: mpsc::Sender<AuctionEvent>,
+    sender: mpsc::Sender<Item>,
+    /// How many events have not found room since the last that did. Changed under the lock of the lines.
     missed: Arc<AtomicU64>,
     /// What the task needs, until it is started: a ledger may be made outside a runtime.
     idle: Arc<Mutex<Option<Worker>>>,
 }
 
+/// What waits in a queue.
+enum Item {
+    Event(AuctionEvent),
+    Missed(u64),
+}
+
 struct Worker {
     sink: Arc<dyn EventSink>,
-    events: mpsc::Receiver<AuctionEvent>,
-    missed: Arc<AtomicU64>,
+    items: mpsc::Receiver<Item>,
 }
 
 impl Queue {
     fn new(sink: Arc<dyn EventSink>, capacity: usize) -> Self {
-        let (sender, events) = mpsc::channel(capacity.max(1));
-        let missed = Arc::new(AtomicU64::new(0));
-        let worker = Worker { sink, events, missed: Arc::clone(&missed) };
-        Self { sender, missed, idle: Arc::new(Mutex::new(Some(worker))) }
+        // One place more than asked for: a gap is told by an item of its own.
+        let (sender, items) = mpsc::channel(capacity.clamp(1, MOST_ITEMS).saturating_add(1));
+        let worker = Worker { sink, items };
+        Self { sender, missed: Arc::default(), idle: Arc::new(Mutex::new(Some(worker))) }
     }
 
     fn start(&self) {
@@ -161,31 +170,44 @@ impl Queue {
     }
 
     fn push(&self, event: AuctionEvent) {
-        if self.sender.try_send(event).is_err() {
-            self.missed.fetch_add(1, Ordering::Relaxed);
+        let missed = self.missed.load(Ordering::Relaxed);
+        // Room for the notice and for what comes after it, or for neither: so the notice stands where the gap is.
+        let needed = if missed > 0 { 2 } else { 1 };
+        let Ok(mut room) = self.sender.try_reserve_many(needed) else {
+            self.missed.store(missed.saturating_add(1), Ordering::Relaxed);
+            return;
+        };
+        if missed > 0
+            && let Some(place) = room.next()
+        {
+            place.send(Item::Missed(missed));
+            self.missed.store(0, Ordering::Relaxed);
+        }
+        if let Some(place) = room.next() {
+            place.send(Item::Event(event));
         }
     }
 }
 
+/// More than any host waits for, and less than a channel can count.
+const MOST_ITEMS: usize = 1 << 24;
+
 impl Worker {
     async fn run(mut self) {
-        while let Some(event) = self.events.recv().await {
-            let sink = &self.sink;
-            let missed = self.missed.swap(0, Ordering::Relaxed);
+        while let Some(item) = self.items.recv().await {
             let delivery = AssertUnwindSafe(async {
-                if missed > 0 {
-                    sink.missed(missed).await;
+                match &item {
+                    Item::Event(event) => self.sink.deliver(event).await,
+                    Item::Missed(count) => {
+                        self.sink.missed(*count).await;
+                        Ok(())
+                    }
                 }
-                sink.deliver(&event).await
             });
             match delivery.catch_unwind().await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::warn!(auction = %event.auction, seq = event.seq, %error, "a sink failed");
-                }
-                Err(_) => {
-                    tracing::error!(auction = %event.auction, seq = event.seq, "a sink panicked")
-                }
+                Ok(Err(error)) => tracing::warn!(%error, "a sink failed"),
+                Err(_) => tracing::error!("a sink panicked"),
             }
         }
     }

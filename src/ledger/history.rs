@@ -91,6 +91,7 @@ struct Cursor {
 }
 
 impl Cursor {
+    const MOST: u64 = 10_000;
     const FIRST: Self = Self { after: 0, limit: 100 };
 }
 
@@ -257,9 +258,9 @@ macro_rules! paged {
                 self
             }
 
-            /// At most this many. Default: 100.
+            /// At most this many; 10,000 are the most. Default: 100.
             pub fn limit(mut self, limit: u64) -> Self {
-                self.cursor.limit = limit;
+                self.cursor.limit = limit.min(Cursor::MOST);
                 self
             }
         }

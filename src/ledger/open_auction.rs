@@ -150,12 +150,13 @@ impl AuctionLedger {
     ///
     /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the title), [`Error::InvalidTerms`] without an end,
     /// [`Error::InvalidAmount`] of the start price, the increment, the multiple and the buy-now price,
-    /// [`Error::InvalidTerms`], [`Error::CurrencyMismatch`]. Nothing is written. Then [`Error::UnitOfWork`] and
-    /// [`Error::Database`].
+    /// [`Error::InvalidTerms`], [`Error::CurrencyMismatch`]. Nothing is written. Then [`Error::UnitOfWork`],
+    /// [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped later: the auction is open. Within a unit of work, a drop
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
+    /// journal tells which. Within a unit of work, a drop
     /// breaks its innermost block.
     ///
     /// # Locking
@@ -211,11 +212,9 @@ impl OpenAuction<'_> {
     }
 
     async fn run(&self, uow: &UnitOfWork) -> Result<Auction, Error> {
-        // Terms that depend on the clock are checked before anything is written, and with the time of the writing again.
-        self.terms.promise(self.ledger.clock.now(uow).await?)?;
+        let terms = self.terms.promise(self.ledger.clock.now(uow).await?)?;
         let owner = (self.seller.clone(), self.terms.currency);
         let (seller, now) = store::lock_or_make_wallet(uow, &self.ledger.clock, &owner).await?;
-        let terms = self.terms.promise(now)?;
         // From here the opening must succeed: every refusal has been given above.
         let standing = Standing::opened(seller.id, terms.ends_at, now);
         let row = insert(uow, &self.title, &terms, &standing).await?;

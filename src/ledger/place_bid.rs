@@ -21,13 +21,16 @@ impl AuctionLedger {
     ///
     /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the memo), [`Error::UnknownAuction`],
     /// [`Error::CurrencyMismatch`], [`Error::InvalidAmount`]; then the rules' [`Rejection`](crate::Rejection) of a bid:
-    /// closed, not open yet, ended, the seller's own, below the minimum, not a multiple, not enough money. Nothing is
-    /// written, and a unit of work around it goes on. After [`Error::UnitOfWork`] and [`Error::Database`] nothing is
-    /// stored either, unless it is [`CommitUnknown`](crate::unit_of_work::Error::CommitUnknown).
+    /// closed, not open yet, ended, the seller's own, below the minimum, not a multiple, not enough money, and, if it buys, the
+    /// seller's wallet full. Nothing is
+    /// written, and a unit of work around it goes on. After [`Error::UnitOfWork`], [`Error::Database`],
+    /// [`Error::MigrationsMissing`] and [`Error::Damaged`] nothing is stored either, unless it is
+    /// [`CommitUnknown`](crate::unit_of_work::Error::CommitUnknown).
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped later: the bid is stored. Within a unit of work, a drop
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
+    /// journal tells which. Within a unit of work, a drop
     /// breaks its innermost block.
     ///
     /// # Locking

@@ -120,6 +120,7 @@ fn update_accounts(accounts: &[Account]) -> UpdateStatement {
         .value(wallet::Column::Available, by_id(|account| account.available))
         .value(wallet::Column::Held, by_id(|account| account.held))
         .value(wallet::Column::Seq, by_id(|account| account.seq))
+        .value(wallet::Column::LastAt, by_id(|account| account.last_at.get()))
         .and_where(
             Expr::col(wallet::Column::Id).is_in(accounts.iter().map(|account| account.id.get())),
         )

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
+use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::batch::{Command, Outcome, Wish};
@@ -11,7 +12,7 @@ use crate::entity::{act, auction};
 use crate::error::Error;
 use crate::id::{AuctionId, OperationId, UserId};
 use crate::money::Currency;
-use crate::rules::{AuctionState, Rejection};
+use crate::rules::{AuctionState, Micros, Rejection};
 use crate::unit_of_work::UnitOfWork;
 
 /// What has become of an auction at its end.
@@ -75,11 +76,13 @@ impl AuctionLedger {
     ///
     /// In check order: [`Error::InvalidText`] (the memo), [`Error::UnknownAuction`]; then the rules'
     /// [`Rejection`]: cancelled, not ended, the seller's wallet full. Nothing is written, and a unit of work around it goes
-    /// on. Then [`Error::UnitOfWork`] and [`Error::Database`].
+    /// on. Then [`Error::UnitOfWork`], [`Error::Database`],
+    /// [`Error::MigrationsMissing`], [`Error::Damaged`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped later: the auction is settled. Within a unit of work, a
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
+    /// journal tells which. Within a unit of work, a
     /// drop breaks its innermost block.
     ///
     /// # Locking
@@ -121,12 +124,13 @@ impl AuctionLedger {
     ///
     /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the reason), [`Error::UnknownAuction`],
     /// [`Error::CurrencyMismatch`]; then the rules' [`Rejection`]: over, not open yet, ended, not the seller, the seller's
-    /// wallet full. Nothing is written, and a unit of work around it goes on. Then [`Error::UnitOfWork`] and
-    /// [`Error::Database`].
+    /// wallet full. Nothing is written, and a unit of work around it goes on. Then [`Error::UnitOfWork`],
+    /// [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped later: the auction is closed. Within a unit of work, a drop
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
+    /// journal tells which. Within a unit of work, a drop
     /// breaks its innermost block.
     ///
     /// # Locking
@@ -149,11 +153,13 @@ impl AuctionLedger {
     ///
     /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the reason), [`Error::UnknownAuction`],
     /// [`Error::CurrencyMismatch`]; then the rules' [`Rejection`]: over, not the seller, somebody has bid. Nothing is
-    /// written, and a unit of work around it goes on. Then [`Error::UnitOfWork`] and [`Error::Database`].
+    /// written, and a unit of work around it goes on. Then [`Error::UnitOfWork`], [`Error::Database`],
+    /// [`Error::MigrationsMissing`], [`Error::Damaged`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped later: the auction is cancelled. Within a unit of work, a
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
+    /// journal tells which. Within a unit of work, a
     /// drop breaks its innermost block.
     ///
     /// # Locking
@@ -163,16 +169,17 @@ impl AuctionLedger {
         Cancel { ledger: self, within: None, command: Command::new(auction, None, Wish::Cancel) }
     }
 
-    /// Settles auctions whose end has passed, each in a unit of work of its own, the earliest end first.
+    /// Settles auctions whose end has passed, each in a unit of work of its own, the earliest end first, until `limit` are
+    /// settled or none is left.
     ///
-    /// One that fails is reported and stops nobody. Several processes may sweep at once: an auction is settled by one of
-    /// them, and the others do not report it. At most `limit` auctions are tried; call again while
-    /// [`more`](Sweep::more) says so.
+    /// One that fails is reported, and stops neither the others nor those behind it. Several processes may sweep at once:
+    /// an auction is settled by one of them, and the others do not report it. Call again while [`more`](Sweep::more) says
+    /// so.
     ///
     /// # Errors
     ///
-    /// [`Error::UnitOfWork`] and [`Error::Database`] of the query for what is due. What goes wrong with an auction is in
-    /// the report.
+    /// [`Error::Database`] and [`Error::MigrationsMissing`], of the query for what is due. What goes wrong with an auction
+    /// is in the report.
     ///
     /// # Cancel safety
     ///
@@ -181,33 +188,71 @@ impl AuctionLedger {
     /// # Locking
     ///
     /// As [`settle`](Self::settle), one auction after the other.
-    pub async fn settle_due(&self, limit: u64) -> Result<Sweep, Error> {
+    ///
+    /// # Example: nothing is due
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use auction_ledger_migration::{Migrator, MigratorTrait};
+    /// # use auction_ledger::AuctionLedger;
+    /// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+    /// # Migrator::up(&db, None).await?;
+    /// # let ledger = AuctionLedger::new(db);
+    /// let sweep = ledger.settle_due(100).await?;
+    /// assert!(sweep.settled.is_empty() && sweep.failed.is_empty() && !sweep.more);
+    /// # Ok(()) }
+    /// ```
+    pub async fn settle_due(&self, limit: usize) -> Result<Sweep, Error> {
         let now = self.clock.now(&self.db).await?;
-        let due: Vec<i64> = auction::Entity::find()
+        let mut sweep = Sweep::default();
+        let mut last = None;
+        while sweep.settled.len() < limit {
+            let due = self.due(now, last).await?;
+            if due.is_empty() {
+                return Ok(sweep);
+            }
+            for (ends_at, id) in due {
+                if sweep.settled.len() == limit {
+                    break;
+                }
+                last = Some((ends_at, id));
+                self.settle_one(AuctionId::from(id), &mut sweep).await;
+            }
+        }
+        sweep.more = limit > 0;
+        Ok(sweep)
+    }
+
+    async fn settle_one(&self, id: AuctionId, sweep: &mut Sweep) {
+        match self.settle(id).await {
+            Ok(settlement) if settlement.repeated => {}
+            Ok(settlement) => sweep.settled.push(settlement),
+            // Somebody has cancelled it meanwhile.
+            Err(Error::Rejected(Rejection::Closed { .. })) => {}
+            Err(error) => {
+                tracing::error!(auction = %id, %error, "an auction could not be settled");
+                sweep.failed.push((id, error));
+            }
+        }
+    }
+
+    /// The original end and the id of some auctions that are due, in this order, after the `last` one.
+    async fn due(&self, now: Micros, last: Option<(i64, i64)>) -> Result<Vec<(i64, i64)>, Error> {
+        let mut due = auction::Entity::find()
             .select_only()
-            .column(auction::Column::Id)
+            .columns([auction::Column::OriginalEndsAt, auction::Column::Id])
             .filter(auction::Column::State.eq(auction::State::Open))
             .filter(auction::Column::OriginalEndsAt.lte(now.get()))
             .filter(auction::Column::EndsAt.lte(now.get()))
             .order_by_asc(auction::Column::OriginalEndsAt)
-            .limit(limit)
-            .into_tuple()
-            .all(&self.db)
-            .await?;
-        let full = u64::try_from(due.len()).is_ok_and(|count| count == limit);
-        let mut sweep = Sweep::default();
-        for id in due.into_iter().map(AuctionId::from) {
-            match self.settle(id).await {
-                Ok(settlement) if settlement.repeated => {}
-                Ok(settlement) => sweep.settled.push(settlement),
-                Err(error) => {
-                    tracing::error!(auction = %id, %error, "an auction could not be settled");
-                    sweep.failed.push((id, error));
-                }
-            }
+            .order_by_asc(auction::Column::Id)
+            .limit(100);
+        if let Some((ends_at, id)) = last {
+            let same_end =
+                auction::Column::OriginalEndsAt.eq(ends_at).and(auction::Column::Id.gt(id));
+            due = due.filter(auction::Column::OriginalEndsAt.gt(ends_at).or(same_end));
         }
-        sweep.more = full;
-        Ok(sweep)
+        Ok(due.into_tuple().all(&self.db).await?)
     }
 }
 
@@ -220,7 +265,7 @@ pub struct Sweep {
     pub settled: Vec<Settlement>,
     /// What could not be settled, and why. The next sweep tries again.
     pub failed: Vec<(AuctionId, Error)>,
-    /// Whether the limit was reached, so that more may be due.
+    /// Whether the limit was reached, so that more may be due. Never true if nothing was settled.
     pub more: bool,
 }
 
@@ -268,7 +313,7 @@ impl Settle<'_> {
             operation: ended.operation.into(),
             currency: auction.currency,
             sold: sold.map(|(winner, price)| Sale { winner, seller: auction.seller, price }),
-            at: crate::rules::Micros::new(ended.at).datetime(),
+            at: Micros::new(ended.at).datetime(),
             repeated: true,
         })
     }

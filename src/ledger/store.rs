@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::id::{AuctionId, UserId, WalletId};
 use crate::money::{Amount, Currency};
 use crate::rules::{AuctionState, Increment, Leader, Micros, Standing, Terms};
-use crate::unit_of_work::{LockWait, UnitOfWork};
+use crate::unit_of_work::{Error as UnitOfWorkError, LockWait, UnitOfWork};
 
 /// A wallet under lock.
 #[derive(Clone, Debug)]
@@ -32,6 +32,7 @@ pub(super) struct Account {
     pub(super) available: i64,
     pub(super) held: i64,
     pub(super) seq: i64,
+    pub(super) last_at: Micros,
 }
 
 impl Account {
@@ -45,6 +46,7 @@ impl Account {
             available: row.available,
             held: row.held,
             seq: row.seq,
+            last_at: Micros::new(row.last_at),
         })
     }
 }
@@ -97,7 +99,7 @@ pub(super) fn lot(row: &auction::Model) -> Result<Lot, Error> {
 fn currency(code: &str, exponent: i16) -> Result<Currency, Error> {
     let exponent =
         u8::try_from(exponent).map_err(|_| Error::damaged(format!("{exponent} decimals")))?;
-    Ok(Currency::new(code, exponent)?)
+    Currency::new(code, exponent).map_err(|error| Error::damaged(format!("a currency: {error}")))
 }
 
 fn state(state: auction::State) -> AuctionState {
@@ -131,6 +133,14 @@ pub(super) struct Locked {
 }
 
 impl Locked {
+    /// The time of a command that touches these wallets and whatever last changed at `last_at`. The database's clock may
+    /// step back, and stands still while a statement waits for its locks; the times of an auction and of a wallet never
+    /// go back.
+    pub(super) fn now_after(&self, last_at: Micros) -> Micros {
+        let accounts = self.accounts.values().map(|account| account.last_at);
+        accounts.fold(self.now.max(last_at), Micros::max)
+    }
+
     /// The wallet of `owner`, if there is one.
     pub(super) fn of(&self, (user, currency): &Owner) -> Result<Option<WalletId>, Error> {
         let same = |account: &&Account| {
@@ -172,7 +182,7 @@ pub(super) async fn lock_wallets(
         .order_by(wallet::Column::Id, Order::Asc)
         .lock(LockType::Update)
         .take();
-    let rows = uow.query_all(&query).await?;
+    let rows = uow.query_all(&query).await.map_err(UnitOfWorkError::of_lock)?;
     let now = match rows.first() {
         Some(row) => clock.or(now(row)?),
         None => clock.now(uow).await?,
@@ -199,7 +209,7 @@ pub(super) async fn lock_or_make_wallet(
     let id = locked
         .of(owner)?
         .ok_or_else(|| Error::damaged(format!("the wallet of {} has vanished", owner.0)))?;
-    let now = locked.now;
+    let now = locked.now_after(locked.now);
     locked
         .accounts
         .remove(&id)
@@ -239,11 +249,13 @@ async fn make_wallet(uow: &UnitOfWork, (user, currency): &Owner) -> Result<(), E
             wallet::Column::Available,
             wallet::Column::Held,
             wallet::Column::Seq,
+            wallet::Column::LastAt,
         ])
         .values_panic([
             user.as_bytes().into(),
             currency.code().into(),
             i16::from(currency.exponent()).into(),
+            0_i64.into(),
             0_i64.into(),
             0_i64.into(),
             0_i64.into(),
@@ -285,6 +297,7 @@ pub(super) fn enter(account: &mut Account, change: &Change<'_>) -> entry::Model 
     account.available = after(account.available, change.available_delta);
     account.held = after(account.held, change.held_delta);
     account.seq = after(account.seq, 1);
+    account.last_at = change.at;
     entry::Model {
         wallet_id: account.id.get(),
         seq: account.seq,

@@ -56,12 +56,13 @@ impl AuctionLedger {
     /// # Errors
     ///
     /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the memo), [`Error::InvalidAmount`],
-    /// [`Error::CurrencyMismatch`], [`Rejection::BalanceTooLarge`]. Nothing is written. Then [`Error::UnitOfWork`] and
-    /// [`Error::Database`].
+    /// [`Error::CurrencyMismatch`], [`Rejection::BalanceTooLarge`]. Nothing is written. Then [`Error::UnitOfWork`],
+    /// [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped later: the money is there. Within a unit of work, a drop
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
+    /// journal tells which. Within a unit of work, a drop
     /// breaks its innermost block.
     ///
     /// # Locking
@@ -102,11 +103,13 @@ impl AuctionLedger {
     ///
     /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the memo), [`Error::InvalidAmount`],
     /// [`Error::CurrencyMismatch`], [`Rejection::InsufficientFunds`], also for a user without a wallet. Nothing is
-    /// written. Then [`Error::UnitOfWork`] and [`Error::Database`].
+    /// written. Then [`Error::UnitOfWork`], [`Error::Database`],
+    /// [`Error::MigrationsMissing`], [`Error::Damaged`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped later: the money is gone. Within a unit of work, a drop
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
+    /// journal tells which. Within a unit of work, a drop
     /// breaks its innermost block.
     ///
     /// # Locking

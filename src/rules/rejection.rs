@@ -14,7 +14,8 @@ use super::AuctionState;
 ///
 /// - a bid: [`Closed`](Self::Closed), [`NotOpenYet`](Self::NotOpenYet), [`Ended`](Self::Ended),
 ///   [`SellerCannotBid`](Self::SellerCannotBid), [`BelowMinimum`](Self::BelowMinimum),
-///   [`NotOnIncrement`](Self::NotOnIncrement), [`InsufficientFunds`](Self::InsufficientFunds);
+///   [`NotOnIncrement`](Self::NotOnIncrement), [`InsufficientFunds`](Self::InsufficientFunds),
+///   and [`BalanceTooLarge`](Self::BalanceTooLarge) if it buys;
 /// - a purchase: [`Closed`](Self::Closed), [`NotOpenYet`](Self::NotOpenYet),
 ///   [`Ended`](Self::Ended), [`BuyNowUnavailable`](Self::BuyNowUnavailable),
 ///   [`SellerCannotBuy`](Self::SellerCannotBuy), [`InsufficientFunds`](Self::InsufficientFunds),

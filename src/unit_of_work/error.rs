@@ -133,6 +133,14 @@ impl Error {
         }
     }
 
+    /// What a locking statement failed with: a lock that was not to be had is typed.
+    pub(crate) fn of_lock(error: DbErr) -> DbErr {
+        match ErrorKind::of(&error) {
+            ErrorKind::LockTimeout => Self::LockNotAvailable.into(),
+            _ => error,
+        }
+    }
+
     /// What the database said, where it said something.
     #[must_use]
     pub fn kind(&self) -> Option<ErrorKind> {

@@ -179,6 +179,8 @@ impl Discarded {
     /// Rule 7: tells the `after_rollback` callbacks that their block has been rolled back. A failure is logged and stops
     /// nobody.
     pub(super) async fn tell(self, reason: RollbackReason) {
+        // What was staged is void at once, and does not wait for the host's callbacks.
+        drop(self.0.staged);
         for (_, callback) in self.0.after_rollback {
             if let Err(error) = run(|| callback(reason)).await {
                 tracing::warn!(%error, ?reason, "a callback after the rollback failed");

@@ -8,7 +8,7 @@ use sea_orm::{
 
 use super::UnitOfWork;
 use super::error::Error;
-use crate::backend::{Dialect, ErrorKind};
+use crate::backend::Dialect;
 
 /// What to do about a row that another transaction has locked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,10 +121,7 @@ impl UnitOfWork {
         for key in E::PrimaryKey::iter() {
             query = query.order_by(key.into_column(), Order::Asc);
         }
-        query.all(self).await.map_err(|error| match ErrorKind::of(&error) {
-            ErrorKind::LockTimeout => Error::LockNotAvailable.into(),
-            _ => error,
-        })
+        query.all(self).await.map_err(Error::of_lock)
     }
 
     /// Reads `model` again under a lock: Django's `refresh_from_db(from_queryset=….select_for_update())`. `None` if the

@@ -53,6 +53,7 @@ const TABLES: [(&str, &str); 6] = [
             available   BIGINT NOT NULL,
             held        BIGINT NOT NULL,
             seq         BIGINT NOT NULL,
+            last_at     BIGINT NOT NULL DEFAULT 0,
             PRIMARY KEY (id),
             CONSTRAINT al_wallet_owner_currency UNIQUE (owner, currency),
             CONSTRAINT al_wallet_owner_check CHECK (LENGTH(owner) BETWEEN 1 AND 64),

@@ -9,6 +9,7 @@ pub(super) const UP: &[&str] = &[
         available   BIGINT NOT NULL,
         held        BIGINT NOT NULL,
         seq         BIGINT NOT NULL,
+        last_at     BIGINT NOT NULL DEFAULT 0,
         CONSTRAINT al_wallet_owner_currency UNIQUE (owner, currency),
         CONSTRAINT al_wallet_owner_check CHECK (octet_length(owner) BETWEEN 1 AND 64),
         CONSTRAINT al_wallet_currency_check CHECK (octet_length(currency) BETWEEN 1 AND 10),

@@ -11,6 +11,7 @@ pub(super) const UP: &[&str] = &[
         available           BIGINT NOT NULL CHECK (typeof(available) = 'integer'),
         held                BIGINT NOT NULL CHECK (typeof(held) = 'integer'),
         seq                 BIGINT NOT NULL CHECK (typeof(seq) = 'integer'),
+        last_at             BIGINT NOT NULL DEFAULT 0 CHECK (typeof(last_at) = 'integer'),
         CONSTRAINT al_wallet_owner_currency UNIQUE (owner, currency),
         CONSTRAINT al_wallet_exponent_check CHECK (exponent BETWEEN 0 AND 18),
         CONSTRAINT al_wallet_balance_check CHECK (available >= 0 AND held >= 0),
@@ -168,6 +169,18 @@ pub(super) const UP: &[&str] = &[
     WHEN EXISTS (SELECT 1 FROM al_auction WHERE id = NEW.id)
     BEGIN
         SELECT RAISE(ABORT, 'al_auction: the key exists and cannot be replaced');
+    END",
+    // UPDATE OR REPLACE deletes the row that is in the way, and fires no trigger for it either. Nothing of the ledger
+    // updates these columns, so these triggers never fire for it.
+    r"CREATE TRIGGER al_wallet_same_owner BEFORE UPDATE OF id, owner, currency ON al_wallet
+    WHEN NEW.id IS NOT OLD.id OR NEW.owner IS NOT OLD.owner OR NEW.currency IS NOT OLD.currency
+    BEGIN
+        SELECT RAISE(ABORT, 'al_wallet: the id, the owner and the currency cannot be changed');
+    END",
+    r"CREATE TRIGGER al_auction_same_id BEFORE UPDATE OF id ON al_auction
+    WHEN NEW.id IS NOT OLD.id
+    BEGIN
+        SELECT RAISE(ABORT, 'al_auction: the id cannot be changed');
     END",
     r"CREATE TRIGGER al_wallet_no_delete BEFORE DELETE ON al_wallet
     WHEN EXISTS (SELECT 1 FROM al_entry WHERE wallet_id = OLD.id)
