@@ -19,7 +19,10 @@
     missing_docs
 )]
 
+mod endings;
 mod harness;
+mod ledger;
 mod reference;
+mod schema;
 mod support;
 mod unit_of_work;

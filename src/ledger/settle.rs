@@ -202,17 +202,17 @@ impl AuctionLedger {
     /// assert!(sweep.settled.is_empty() && sweep.failed.is_empty() && !sweep.more);
     /// # Ok(()) }
     /// ```
-    pub async fn settle_due(&self, limit: usize) -> Result<Sweep, Error> {
+    pub async fn settle_due(&self, limit: u64) -> Result<Sweep, Error> {
         let now = self.clock.now(&self.db).await?;
         let mut sweep = Sweep::default();
         let mut last = None;
-        while sweep.settled.len() < limit {
+        while count(&sweep) < limit {
             let due = self.due(now, last).await?;
             if due.is_empty() {
                 return Ok(sweep);
             }
             for (ends_at, id) in due {
-                if sweep.settled.len() == limit {
+                if count(&sweep) == limit {
                     break;
                 }
                 last = Some((ends_at, id));
@@ -254,6 +254,10 @@ impl AuctionLedger {
         }
         Ok(due.into_tuple().all(&self.db).await?)
     }
+}
+
+fn count(sweep: &Sweep) -> u64 {
+    u64::try_from(sweep.settled.len()).unwrap_or(u64::MAX)
 }
 
 /// What a sweep has settled: [`AuctionLedger::settle_due`].

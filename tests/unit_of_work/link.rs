@@ -74,6 +74,12 @@ impl Link {
     }
 }
 
+/// Whether a request is this statement: READ COMMITTED is no COMMIT.
+pub(super) fn says(request: &str, statement: &str) -> bool {
+    let at = request.find(statement);
+    at.is_some_and(|at| !request[at + statement.len()..].starts_with(|next: char| next.is_ascii_alphanumeric()))
+}
+
 impl Drop for Link {
     fn drop(&mut self) {
         self.accepting.abort();
@@ -81,10 +87,19 @@ impl Drop for Link {
 }
 
 impl Wire {
+    /// One round trip can take several packets.
+    fn note(&self, text: String, goes_on: bool) {
+        let mut requests = self.requests.lock().unwrap();
+        match requests.last_mut() {
+            Some(last) if goes_on => last.push_str(&text),
+            _ => requests.push(text),
+        }
+    }
+
     fn cut_for(&self, request: &str) -> Option<Cut> {
         let mut planned = self.cut.lock().unwrap();
         let (text, cut) = (*planned)?;
-        if !request.contains(text) {
+        if !says(request, text) {
             return None;
         }
         *planned = None;
@@ -116,12 +131,7 @@ async fn carry(client: TcpStream, server: TcpStream, wire: Arc<Wire>) {
                 let Ok(length @ 1..) = read else { return };
                 let text = String::from_utf8_lossy(&request[..length]);
                 let cut = wire.cut_for(&text);
-                let mut requests = wire.requests.lock().unwrap();
-                match requests.last_mut() {
-                    Some(last) if asking => last.push_str(&text),
-                    _ => requests.push(text.into_owned()),
-                }
-                drop(requests);
+                wire.note(text.into_owned(), asking);
                 asking = true;
                 match cut {
                     Some(Cut::BeforeRequest) => return,

@@ -27,8 +27,10 @@ use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use auction_ledger::unit_of_work::{Error, ErrorKind, RollbackReason};
+use auction_ledger::unit_of_work::{Committed, Error, ErrorKind, RollbackReason};
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, Statement};
+
+use tokio::sync::Notify;
 
 use crate::support::{Database, World};
 
@@ -86,9 +88,9 @@ impl Log {
     /// A callback that adds an entry when it runs.
     fn hook(
         &self,
-        entry: impl Into<String>,
+        entry: &str,
     ) -> impl FnOnce() -> Ready<()> + Send + use<> + 'static {
-        let (log, entry) = (self.clone(), entry.into());
+        let (log, entry) = (self.clone(), entry.to_owned());
         move || {
             log.add(entry);
             ready(())
@@ -98,9 +100,9 @@ impl Log {
     /// A callback of `after_rollback` that adds an entry and the reason.
     fn rolled_back(
         &self,
-        entry: impl Into<String>,
+        entry: &str,
     ) -> impl FnOnce(RollbackReason) -> Ready<()> + Send + use<> + 'static {
-        let (log, entry) = (self.clone(), entry.into());
+        let (log, entry) = (self.clone(), entry.to_owned());
         move |reason| {
             log.add(format!("{entry} {reason:?}"));
             ready(())
@@ -108,11 +110,33 @@ impl Log {
     }
 }
 
+/// The end of a unit of work that is expected to be stored.
+trait Stored<T> {
+    /// The value; every callback must have succeeded.
+    fn stored(self) -> T;
+}
+
+impl<T> Stored<T> for Committed<T> {
+    fn stored(self) -> T {
+        let (value, hooks) = self.into_parts();
+        assert!(hooks.is_clean(), "{hooks:?}");
+        value
+    }
+}
+
+/// No number at all.
+const NOTHING: [i32; 0] = [];
+
 /// The table `thing`, whose numbers are unique.
 async fn things(world: &World) -> Result<&DatabaseConnection, DbErr> {
     let create = "CREATE TABLE thing (num INTEGER UNIQUE)";
     world.db().execute_unprepared(create).await?;
     Ok(world.db())
+}
+
+async fn empty(connection: &impl ConnectionTrait) -> Result<(), DbErr> {
+    connection.execute_unprepared("DELETE FROM thing").await?;
+    Ok(())
 }
 
 async fn insert(connection: &impl ConnectionTrait, num: i32) -> Result<(), DbErr> {
@@ -163,6 +187,23 @@ async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("it did not come to pass: {what}");
+}
+
+/// Drops `work` in the middle: when it has reached the place where it signals `there`.
+async fn drop_at<F: Future>(there: &Notify, work: F)
+where
+    F::Output: std::fmt::Debug,
+{
+    tokio::select! {
+        done = work => panic!("it was to wait: {done:?}"),
+        () = there.notified() => {}
+    }
+}
+
+/// Signals that it was reached, and waits for ever.
+async fn stay<T>(there: &Notify) -> T {
+    there.notify_one();
+    std::future::pending().await
 }
 
 /// A pool with options of its own. It is not closed at the end of the test: close it, or leave nothing checked out.
