@@ -28,26 +28,29 @@ impl ConnectionTrait for UnitOfWork {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         let held = self.session.hold(self.block, &statement.sql).await?;
-        let result = held.get()?.execute_raw(statement).await;
-        held.answer(result)
+        self.session.send(self.block, async move { held.get()?.execute_raw(statement).await }).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         let held = self.session.hold(self.block, sql).await?;
-        let result = held.get()?.execute_unprepared(sql).await;
-        held.answer(result)
+        let sql = sql.to_owned();
+        self.session
+            .send(self.block, async move { held.get()?.execute_unprepared(&sql).await })
+            .await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         let held = self.session.hold(self.block, &statement.sql).await?;
-        let result = held.get()?.query_one_raw(statement).await;
-        held.answer(result)
+        self.session
+            .send(self.block, async move { held.get()?.query_one_raw(statement).await })
+            .await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let held = self.session.hold(self.block, &statement.sql).await?;
-        let result = held.get()?.query_all_raw(statement).await;
-        held.answer(result)
+        self.session
+            .send(self.block, async move { held.get()?.query_all_raw(statement).await })
+            .await
     }
 }
 

@@ -11,12 +11,14 @@ mod stack;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, Statement,
     TransactionTrait,
 };
 use tokio::runtime::Handle;
-use tokio::sync::MutexGuard as ConnectionGuard;
+use tokio::sync::OwnedMutexGuard;
 use tracing::Instrument;
 
 use super::error::{Cause, Error};
@@ -34,7 +36,7 @@ pub(super) type BlockId = u64;
 pub(super) const ROOT: BlockId = 0;
 
 pub(super) struct Session {
-    connection: tokio::sync::Mutex<Option<DatabaseTransaction>>,
+    connection: Arc<tokio::sync::Mutex<Option<DatabaseTransaction>>>,
     // Held for a few instructions and never over an await.
     state: Mutex<State>,
     backend: DbBackend,
@@ -45,7 +47,7 @@ pub(super) struct Session {
     pub(super) attempt: u32,
 }
 
-/// A statement on its way. Dropped without an answer, it breaks its block.
+/// A statement of our own on its way. Dropped without an answer, it breaks its block.
 struct Attempt<'a> {
     session: &'a Session,
     block: BlockId,
@@ -60,9 +62,8 @@ impl<'a> Attempt<'a> {
     fn answer<T>(mut self, result: Result<T, DbErr>) -> Result<T, DbErr> {
         self.answered = true;
         let mut state = self.session.state();
-        match &result {
-            Ok(_) => state.retryable = false,
-            Err(error) => state.statement_failed(self.block, error),
+        if let Err(error) = &result {
+            state.statement_failed(self.block, error);
         }
         drop(state);
         result
@@ -81,19 +82,36 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// The connection, held for one statement of the host.
-pub(super) struct HeldConnection<'a> {
-    connection: ConnectionGuard<'a, Option<DatabaseTransaction>>,
-    attempt: Attempt<'a>,
+/// A statement of the host on its way, together with the connection.
+///
+/// It is never cut off: the driver of MariaDB and MySQL loses count of the answers when a prepared statement is, and the
+/// next user of the connection would read somebody else's. If the host stops waiting, the block is broken at once, and a
+/// task sees the statement through before anybody else gets the connection.
+struct Sent<'a, T: 'static> {
+    session: &'a Session,
+    block: BlockId,
+    statement: Option<BoxFuture<'static, Result<T, DbErr>>>,
 }
 
-impl HeldConnection<'_> {
-    pub(super) fn get(&self) -> Result<&DatabaseTransaction, Error> {
-        self.connection.as_ref().ok_or(Error::Ended)
+impl<T: 'static> Drop for Sent<'_, T> {
+    fn drop(&mut self) {
+        if let Some(statement) = self.statement.take() {
+            let mut state = self.session.state();
+            if let Ok(depth) = state.depth(self.block) {
+                state.break_block(depth, Cause::StatementDropped);
+            }
+            drop(state);
+            self.session.runtime.spawn(statement.map(drop));
+        }
     }
+}
 
-    pub(super) fn answer<T>(self, result: Result<T, DbErr>) -> Result<T, DbErr> {
-        self.attempt.answer(result)
+/// The connection, held for one statement of the host.
+pub(super) struct HeldConnection(OwnedMutexGuard<Option<DatabaseTransaction>>);
+
+impl HeldConnection {
+    pub(super) fn get(&self) -> Result<&DatabaseTransaction, Error> {
+        self.0.as_ref().ok_or(Error::Ended)
     }
 }
 
@@ -137,7 +155,7 @@ impl Session {
         let transaction =
             db.begin_with_options(begin).await.map_err(|error| Error::Begin { error })?;
         let mut session = Self {
-            connection: tokio::sync::Mutex::new(None),
+            connection: Arc::default(),
             state: Mutex::new(State::new()),
             backend,
             restore: Vec::new(),
@@ -146,7 +164,7 @@ impl Session {
             attempt,
         };
         let applied = session.apply(&transaction, &options).await;
-        session.connection = tokio::sync::Mutex::new(Some(transaction));
+        session.connection = Arc::new(tokio::sync::Mutex::new(Some(transaction)));
         // On an error the session is dropped here, which puts back what was applied and rolls back.
         applied.map(|()| Arc::new(session)).map_err(|error| Error::Begin { error })
     }
@@ -199,7 +217,7 @@ impl Session {
     }
 
     /// Takes the connection for one statement of the block `id`.
-    pub(super) async fn hold(&self, id: BlockId, sql: &str) -> Result<HeldConnection<'_>, Error> {
+    pub(super) async fn hold(&self, id: BlockId, sql: &str) -> Result<HeldConnection, Error> {
         let connection = self.enter(id).await?;
         let state = self.state();
         state.condition(state.depth(id)?).refusal()?;
@@ -207,16 +225,37 @@ impl Session {
         if let Some(keyword) = Dialect::of(self.backend).transaction_control(sql) {
             return Err(Error::TransactionControl { keyword });
         }
-        Ok(HeldConnection { connection, attempt: Attempt::new(self, id) })
+        Ok(HeldConnection(connection))
+    }
+
+    /// Sends a statement of the host for the block `id`, with the connection that it holds.
+    pub(super) async fn send<T: Send + 'static>(
+        &self,
+        id: BlockId,
+        statement: impl Future<Output = Result<T, DbErr>> + Send + 'static,
+    ) -> Result<T, DbErr> {
+        let mut sent = Sent { session: self, block: id, statement: Some(statement.boxed()) };
+        let Some(statement) = sent.statement.as_mut() else {
+            return Err(Error::Ended.into());
+        };
+        let result = statement.await;
+        sent.statement = None;
+        let mut state = self.state();
+        match &result {
+            Ok(_) => state.retryable = false,
+            Err(error) => state.statement_failed(id, error),
+        }
+        drop(state);
+        result
     }
 
     /// Waits for the connection as the innermost block, and rolls back a child that was dropped.
     async fn enter(
         &self,
         id: BlockId,
-    ) -> Result<ConnectionGuard<'_, Option<DatabaseTransaction>>, Error> {
+    ) -> Result<OwnedMutexGuard<Option<DatabaseTransaction>>, Error> {
         self.state().innermost(id)?;
-        let connection = self.connection.lock().await;
+        let connection = Arc::clone(&self.connection).lock_owned().await;
         let transaction = connection.as_ref().ok_or(Error::Ended)?;
         let abandoned = self.state().abandoned_child(id);
         if let Some(child) = abandoned {
@@ -235,13 +274,9 @@ impl Session {
         id: BlockId,
         sql: &str,
     ) -> Result<(), DbErr> {
-        let retryable = self.state().retryable;
         let attempt = Attempt::new(self, id);
         let result = transaction.execute_unprepared(sql).await;
-        let answer = attempt.answer(result);
-        // The rollback of a savepoint says nothing of whether the error that led to it can be cured by a second run.
-        self.state().retryable |= retryable;
-        answer.map(drop)
+        attempt.answer(result).map(drop)
     }
 
     /// Reads the answer of a statement that was dropped, so that its error is not taken for that of the next one.
@@ -299,7 +334,9 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // Only a session that nobody owned gets here with its connection: one that was begun for a caller who has gone.
-        if let Some(transaction) = self.connection.get_mut().take() {
+        let unowned =
+            Arc::get_mut(&mut self.connection).and_then(|connection| connection.get_mut().take());
+        if let Some(transaction) = unowned {
             let restore = std::mem::take(&mut self.restore);
             self.runtime.spawn(async move {
                 for statement in &restore {

@@ -44,11 +44,7 @@ impl Link {
         let server: SocketAddr = server.parse().expect("an address in the URL");
         let wire = Arc::new(Wire::default());
         let accepting = tokio::spawn(accept(listener, server, Arc::clone(&wire)));
-        Self {
-            url,
-            wire,
-            accepting,
-        }
+        Self { url, wire, accepting }
     }
 
     pub(super) fn url(&self) -> &str {
@@ -77,7 +73,9 @@ impl Link {
 /// Whether a request is this statement: READ COMMITTED is no COMMIT.
 pub(super) fn says(request: &str, statement: &str) -> bool {
     let at = request.find(statement);
-    at.is_some_and(|at| !request[at + statement.len()..].starts_with(|next: char| next.is_ascii_alphanumeric()))
+    at.is_some_and(|at| {
+        !request[at + statement.len()..].starts_with(|next: char| next.is_ascii_alphanumeric())
+    })
 }
 
 impl Drop for Link {

@@ -86,10 +86,7 @@ impl Log {
     }
 
     /// A callback that adds an entry when it runs.
-    fn hook(
-        &self,
-        entry: &str,
-    ) -> impl FnOnce() -> Ready<()> + Send + use<> + 'static {
+    fn hook(&self, entry: &str) -> impl FnOnce() -> Ready<()> + Send + use<> + 'static {
         let (log, entry) = (self.clone(), entry.to_owned());
         move || {
             log.add(entry);
@@ -171,10 +168,7 @@ async fn text(connection: &impl ConnectionTrait, sql: &str) -> Result<String, Db
 async fn assert_clean(world: &World, pool: &DatabaseConnection, num: i32) -> Result<(), DbErr> {
     insert(pool, num).await?;
     let stored = numbers(world.db()).await?;
-    assert!(
-        stored.contains(&num),
-        "{num} is in a transaction that somebody left open: {stored:?}"
-    );
+    assert!(stored.contains(&num), "{num} is in a transaction that somebody left open: {stored:?}");
     Ok(())
 }
 
@@ -244,10 +238,7 @@ async fn kill(world: &World, id: i64) -> Result<(), DbErr> {
         ),
     };
     world.db().execute_unprepared(&kill).await?;
-    until("the connection is gone", async || {
-        number(world.db(), &alive).await == Ok(0)
-    })
-    .await;
+    until("the connection is gone", async || number(world.db(), &alive).await == Ok(0)).await;
     Ok(())
 }
 
@@ -270,12 +261,9 @@ macro_rules! test_on_server {
         #[ignore = "needs a server: run scripts/test"]
         async fn $label() {
             use $crate::support::{Database, Schema, run};
-            run(
-                Database::$database,
-                Schema::Bare,
-                module_path!(),
-                async |world| super::$name(world).await,
-            )
+            run(Database::$database, Schema::Bare, module_path!(), async |world| {
+                super::$name(world).await
+            })
             .await;
         }
     };
