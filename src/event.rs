@@ -2,8 +2,7 @@
 //!
 //! The crate opens no socket and picks no broker: an [`EventSink`] hands events to the host's transport.
 
-#[cfg(feature = "testing")]
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -229,46 +228,61 @@ pub type SinkError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone, Debug)]
 pub struct BroadcastSink {
     sender: broadcast::Sender<Told>,
+    /// The number of the next event. Missed events have numbers too, so that every reader can count its gaps.
+    next: Arc<Mutex<u64>>,
 }
 
-/// What is told to the readers.
+/// What is told to the readers: an event and its number, or only the number of the next one.
 #[derive(Clone, Debug)]
-enum Told {
-    Event(AuctionEvent),
-    /// The sink itself was too slow.
-    Missed(u64),
+struct Told {
+    number: u64,
+    event: Option<AuctionEvent>,
 }
 
 impl BroadcastSink {
     /// A sink that keeps up to `capacity` events, at least one and at most 2^24, for its slowest reader.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { sender: broadcast::Sender::new(capacity.clamp(1, 1 << 24)) }
+        Self { sender: broadcast::Sender::new(capacity.clamp(1, 1 << 24)), next: Arc::default() }
     }
 
     /// A reader of the public events that come from now on.
     #[must_use]
     pub fn subscribe(&self) -> EventReader {
-        EventReader { receiver: self.sender.subscribe(), user: None }
+        self.reader(None)
     }
 
     /// A reader of the events that come from now on, the public ones and those for `user`. Give it to nobody else.
     #[must_use]
     pub fn subscribe_for(&self, user: impl Into<UserId>) -> EventReader {
-        EventReader { receiver: self.sender.subscribe(), user: Some(user.into()) }
+        self.reader(Some(user.into()))
+    }
+
+    fn reader(&self, user: Option<UserId>) -> EventReader {
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        EventReader { receiver: self.sender.subscribe(), user, next: *next, waiting: None }
+    }
+
+    /// Tells of `count` numbers, of which the last may be an event. Without a reader there is nobody to tell, which is no
+    /// failure.
+    fn tell(&self, count: u64, event: Option<AuctionEvent>) {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = next.saturating_add(count);
+        let number = if event.is_some() { *next } else { after };
+        *next = after;
+        _ = self.sender.send(Told { number, event });
     }
 }
 
 #[async_trait]
 impl EventSink for BroadcastSink {
     async fn deliver(&self, event: &AuctionEvent) -> Result<(), SinkError> {
-        // Without a reader there is nobody to tell, which is no failure.
-        _ = self.sender.send(Told::Event(event.clone()));
+        self.tell(1, Some(event.clone()));
         Ok(())
     }
 
     async fn missed(&self, count: u64) {
-        _ = self.sender.send(Told::Missed(count));
+        self.tell(count, None);
     }
 }
 
@@ -277,6 +291,10 @@ impl EventSink for BroadcastSink {
 pub struct EventReader {
     receiver: broadcast::Receiver<Told>,
     user: Option<UserId>,
+    /// The number of the event that comes next, if none is missed.
+    next: u64,
+    /// An event that has come after a gap, which is told first.
+    waiting: Option<AuctionEvent>,
 }
 
 impl EventReader {
@@ -284,7 +302,7 @@ impl EventReader {
     ///
     /// # Errors
     ///
-    /// [`EventReaderError::Lagged`]: events were dropped, and the next call goes on after them; read the auction anew.
+    /// [`EventReaderError::Lagged`]: events were dropped here, and the next call goes on after them; read the auction anew.
     /// [`EventReaderError::Closed`]: the sink is gone.
     ///
     /// # Cancel safety
@@ -292,17 +310,22 @@ impl EventReader {
     /// Nothing is lost.
     pub async fn recv(&mut self) -> Result<AuctionEvent, EventReaderError> {
         loop {
-            match self.receiver.recv().await {
-                Ok(Told::Event(event))
-                    if event.recipient().is_none_or(|user| Some(user) == self.user.as_ref()) =>
-                {
-                    return Ok(event);
-                }
-                Ok(Told::Event(_)) => {}
-                Ok(Told::Missed(missed)) | Err(broadcast::error::RecvError::Lagged(missed)) => {
-                    return Err(EventReaderError::Lagged { missed });
-                }
+            if let Some(event) = self.waiting.take() {
+                return Ok(event);
+            }
+            let Told { number, event } = match self.receiver.recv().await {
+                Ok(told) => told,
+                // The number of what comes next tells how many were dropped.
+                Err(broadcast::error::RecvError::Lagged(_)) => continue,
                 Err(broadcast::error::RecvError::Closed) => return Err(EventReaderError::Closed),
+            };
+            let missed = number.saturating_sub(self.next);
+            self.next = number.saturating_add(u64::from(event.is_some()));
+            self.waiting = event.filter(|event| {
+                event.recipient().is_none_or(|user| Some(user) == self.user.as_ref())
+            });
+            if missed > 0 {
+                return Err(EventReaderError::Lagged { missed });
             }
         }
     }
@@ -328,7 +351,7 @@ pub enum EventReaderError {
 /// A clone has the same events.
 #[cfg(feature = "testing")]
 #[derive(Clone, Debug, Default)]
-pub struct RecordingSink(std::sync::Arc<Recorded>);
+pub struct RecordingSink(Arc<Recorded>);
 
 #[cfg(feature = "testing")]
 #[derive(Debug, Default)]

@@ -15,6 +15,7 @@
     clippy::missing_panics_doc,
     clippy::print_stderr,
     clippy::print_stdout,
+    clippy::type_complexity,
     clippy::unwrap_used,
     missing_docs
 )]

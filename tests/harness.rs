@@ -53,15 +53,8 @@ on_every_backend_bare! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_race_starts_when_all_are_there() {
     static STARTED: AtomicUsize = AtomicUsize::new(0);
-    let seen = race(
-        8,
-        |i| async move { (i, STARTED.fetch_add(1, Ordering::SeqCst)) },
-    )
-    .await;
-    assert!(
-        seen.iter().map(|(i, _)| *i).eq(0..8),
-        "results come in order: {seen:?}"
-    );
+    let seen = race(8, |i| async move { (i, STARTED.fetch_add(1, Ordering::SeqCst)) }).await;
+    assert!(seen.iter().map(|(i, _)| *i).eq(0..8), "results come in order: {seen:?}");
     let mut order: Vec<_> = seen.into_iter().map(|(_, at)| at).collect();
     order.sort_unstable();
     assert!(order.into_iter().eq(0..8));
@@ -69,14 +62,8 @@ async fn a_race_starts_when_all_are_there() {
 
 /// Fails if another test had this database before.
 async fn take_the_mark(world: &World) -> Result<(), DbErr> {
-    world
-        .db()
-        .execute_unprepared("CREATE TABLE mark (n BIGINT NOT NULL)")
-        .await?;
-    world
-        .db()
-        .execute_unprepared("INSERT INTO mark VALUES (1)")
-        .await?;
+    world.db().execute_unprepared("CREATE TABLE mark (n BIGINT NOT NULL)").await?;
+    world.db().execute_unprepared("INSERT INTO mark VALUES (1)").await?;
     Ok(())
 }
 

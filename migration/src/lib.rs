@@ -25,7 +25,7 @@
 //! - a balance is never negative: `CHECK (available >= 0 AND held >= 0)` on the row that every hold debits;
 //! - bids, acts and entries are append-only: triggers refuse UPDATE and DELETE, `TRUNCATE` on PostgreSQL, `REPLACE` on SQLite;
 //! - a wallet with entries and an auction with acts or bids cannot be deleted;
-//! - no trigger fires when a wallet or an auction is updated, and none computes a balance.
+//! - no trigger fires when a bid updates a wallet or an auction, and none computes a balance.
 //!
 //! MySQL and MariaDB cannot catch `TRUNCATE`: do not grant `DROP` to the application's user there. On MySQL and MariaDB the triggers
 //! run as the user who migrated, who therefore must not be removed.

@@ -5,7 +5,7 @@ use sea_orm::DbErr;
 /// What a database error means, the same on PostgreSQL, MariaDB/MySQL and SQLite.
 ///
 /// The classification reads the SQLSTATE (PostgreSQL), the error number (MariaDB/MySQL) or the extended result code
-/// (SQLite), never the text. An error of a driver whose feature (`postgres`, `mysql`, `sqlite`) is not enabled on this
+/// (SQLite), and the text in two cases of SQLite only. An error of a driver whose feature (`postgres`, `mysql`, `sqlite`) is not enabled on this
 /// crate is [`ErrorKind::Other`].
 ///
 /// # Example: telling a duplicate from a lost connection
@@ -217,7 +217,8 @@ fn of_mysql_number(number: u16) -> ErrorKind {
     }
 }
 
-/// SQLite, its page of result codes. The low byte is the primary code, the rest tells the case.
+/// SQLite, its page of result codes. The low byte is the primary code, the rest tells the case. Two cases share a code with
+/// others, and only the text tells them apart.
 #[cfg(feature = "sqlite")]
 fn of_sqlite_code(code: u32, message: &str) -> ErrorKind {
     match code {
@@ -227,8 +228,10 @@ fn of_sqlite_code(code: u32, message: &str) -> ErrorKind {
         275 => ErrorKind::CheckViolation,
         787 | 3091 => ErrorKind::ForeignKeyViolation,
         1299 => ErrorKind::NotNullViolation,
+        // ON DELETE RESTRICT is a trigger to SQLite
+        1811 if message.starts_with("FOREIGN KEY") => ErrorKind::ForeignKeyViolation,
         1811 => ErrorKind::TriggerRefusal,
-        // SQLite has no code of its own for an unknown table: this is the one place that must read the text.
+        // SQLite has no code of its own for an unknown table.
         1 if message.starts_with("no such table") || message.starts_with("no such column") => {
             ErrorKind::UndefinedTable
         }

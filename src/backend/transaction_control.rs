@@ -14,7 +14,7 @@ pub(crate) fn transaction_control(backend: DbBackend, sql: &str) -> Option<&'sta
     loop {
         let token = scanner.next();
         if let Token::Word(word) = token {
-            statement.push(word);
+            statement.push(backend, word);
             continue;
         }
         if in_body {
@@ -46,10 +46,11 @@ struct Statement<'a> {
     names_autocommit: bool,
     creates_routine: bool,
     opens_body: bool,
+    after_begin: bool,
 }
 
 impl<'a> Statement<'a> {
-    fn push(&mut self, word: &'a str) {
+    fn push(&mut self, backend: DbBackend, word: &'a str) {
         if let Some(place) = self.words.get_mut(self.count) {
             *place = word;
             self.count = self.count.saturating_add(1);
@@ -58,7 +59,14 @@ impl<'a> Statement<'a> {
         self.names_autocommit |= is("AUTOCOMMIT");
         self.creates_routine |=
             self.creates() && (is("TRIGGER") || is("FUNCTION") || is("PROCEDURE"));
-        self.opens_body |= self.creates_routine && is("BEGIN");
+        // PostgreSQL writes `BEGIN ATOMIC`; any other BEGIN in a CREATE is a name there.
+        let begins = if backend == DbBackend::Postgres {
+            self.after_begin && is("ATOMIC")
+        } else {
+            is("BEGIN")
+        };
+        self.opens_body |= self.creates_routine && begins;
+        self.after_begin = is("BEGIN");
     }
 
     fn first_is(&self, word: &str) -> bool {

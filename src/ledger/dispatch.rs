@@ -137,7 +137,7 @@ impl Dispatch {
 #[derive(Clone)]
 struct Queue {
     sender: mpsc::Sender<Item>,
-    /// How many events have not found room since the last that did. Changed under the lock of the lines.
+    /// How many events have not found room since the last gap was told.
     missed: Arc<AtomicU64>,
     /// What the task needs, until it is started: a ledger may be made outside a runtime.
     idle: Arc<Mutex<Option<Worker>>>,
@@ -152,14 +152,16 @@ enum Item {
 struct Worker {
     sink: Arc<dyn EventSink>,
     items: mpsc::Receiver<Item>,
+    missed: Arc<AtomicU64>,
 }
 
 impl Queue {
     fn new(sink: Arc<dyn EventSink>, capacity: usize) -> Self {
         // One place more than asked for: a gap is told by an item of its own.
         let (sender, items) = mpsc::channel(capacity.clamp(1, MOST_ITEMS).saturating_add(1));
-        let worker = Worker { sink, items };
-        Self { sender, missed: Arc::default(), idle: Arc::new(Mutex::new(Some(worker))) }
+        let missed = Arc::new(AtomicU64::new(0));
+        let worker = Worker { sink, items, missed: Arc::clone(&missed) };
+        Self { sender, missed, idle: Arc::new(Mutex::new(Some(worker))) }
     }
 
     fn start(&self) {
@@ -170,18 +172,16 @@ impl Queue {
     }
 
     fn push(&self, event: AuctionEvent) {
-        let missed = self.missed.load(Ordering::Relaxed);
-        // Room for the notice and for what comes after it, or for neither: so the notice stands where the gap is.
-        let needed = if missed > 0 { 2 } else { 1 };
-        let Ok(mut room) = self.sender.try_reserve_many(needed) else {
-            self.missed.store(missed.saturating_add(1), Ordering::Relaxed);
+        let missed = self.missed.swap(0, Ordering::Relaxed);
+        // One place is kept free, so that the notice of a gap always finds room where the gap is.
+        let Ok(mut room) = self.sender.try_reserve_many(2) else {
+            self.missed.fetch_add(missed.saturating_add(1), Ordering::Relaxed);
             return;
         };
         if missed > 0
             && let Some(place) = room.next()
         {
             place.send(Item::Missed(missed));
-            self.missed.store(0, Ordering::Relaxed);
         }
         if let Some(place) = room.next() {
             place.send(Item::Event(event));
@@ -193,8 +193,19 @@ impl Queue {
 const MOST_ITEMS: usize = 1 << 24;
 
 impl Worker {
+    /// What waits next; in an empty queue, the gap after all that was in it.
+    async fn next(&mut self) -> Option<Item> {
+        if let Ok(item) = self.items.try_recv() {
+            return Some(item);
+        }
+        match self.missed.swap(0, Ordering::Relaxed) {
+            0 => self.items.recv().await,
+            missed => Some(Item::Missed(missed)),
+        }
+    }
+
     async fn run(mut self) {
-        while let Some(item) = self.items.recv().await {
+        while let Some(item) = self.next().await {
             let delivery = AssertUnwindSafe(async {
                 match &item {
                     Item::Event(event) => self.sink.deliver(event).await,

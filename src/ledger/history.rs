@@ -1,6 +1,6 @@
 //! Reading the past: the bids and acts of an auction, the entries of a wallet, and a balance at a past instant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -91,7 +91,8 @@ struct Cursor {
 }
 
 impl Cursor {
-    const MOST: u64 = 10_000;
+    /// What a database can count to.
+    const MOST: u64 = i64::MAX.unsigned_abs();
     const FIRST: Self = Self { after: 0, limit: 100 };
 }
 
@@ -258,7 +259,7 @@ macro_rules! paged {
                 self
             }
 
-            /// At most this many; 10,000 are the most. Default: 100.
+            /// At most this many. Default: 100.
             pub fn limit(mut self, limit: u64) -> Self {
                 self.cursor.limit = limit.min(Cursor::MOST);
                 self
@@ -396,14 +397,17 @@ pub(super) async fn users<C: ConnectionTrait>(
     connection: &C,
     ids: impl Iterator<Item = i64>,
 ) -> Result<BTreeMap<i64, UserId>, Error> {
-    let ids: std::collections::BTreeSet<i64> = ids.collect();
-    if ids.is_empty() {
-        return Ok(BTreeMap::new());
+    let ids: Vec<i64> = ids.collect::<BTreeSet<_>>().into_iter().collect();
+    let mut users = BTreeMap::new();
+    // SQLite binds 32,766 values at most.
+    for ids in ids.chunks(1_000) {
+        let rows = wallet::Entity::find().filter(wallet::Column::Id.is_in(ids.iter().copied()));
+        for row in rows.all(connection).await? {
+            let account = Account::from_row(row)?;
+            users.insert(account.id.get(), account.owner);
+        }
     }
-    let rows = wallet::Entity::find().filter(wallet::Column::Id.is_in(ids)).all(connection).await?;
-    rows.into_iter()
-        .map(|row| Account::from_row(row).map(|account| (account.id.get(), account.owner)))
-        .collect()
+    Ok(users)
 }
 
 pub(super) fn vanished(wallet: i64) -> Error {

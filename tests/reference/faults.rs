@@ -44,11 +44,7 @@ async fn balance(ledger: &AuctionLedger, user: &str) -> Result<(Decimal, Decimal
 }
 
 fn rejection<T: std::fmt::Debug>(result: Result<T, Error>) -> Rejection {
-    result
-        .unwrap_err()
-        .rejection()
-        .expect("the rules say no")
-        .clone()
+    result.unwrap_err().rejection().expect("the rules say no").clone()
 }
 
 on_every_backend! {

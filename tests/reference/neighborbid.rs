@@ -60,15 +60,10 @@ async fn replay(world: &World, case: &Value) -> Result<(), String> {
         let past_end = case["auctions"][number]["past_end"] == true;
         let outcome = carry_out(&ledger, auctions[number], op, &user(&op["user"]), past_end).await;
         if outcome != op["outcome"] {
-            return Err(format!(
-                "op {index} {op}: expected {}, came {outcome}",
-                op["outcome"]
-            ));
+            return Err(format!("op {index} {op}: expected {}, came {outcome}", op["outcome"]));
         }
     }
-    let got = books(&ledger, case, &auctions, user)
-        .await
-        .map_err(|error| error.to_string())?;
+    let got = books(&ledger, case, &auctions, user).await.map_err(|error| error.to_string())?;
     if got != case["final"] {
         return Err(format!("expected {}, came {got}", case["final"]));
     }
@@ -109,10 +104,7 @@ async fn carry_out(
     let result = match op["op"].as_str().unwrap() {
         "place_bid" => {
             let amount = op["amount"].as_i64().unwrap().into();
-            ledger
-                .place_bid(auction, user, amount)
-                .await
-                .map(|_| "Accepted")
+            ledger.place_bid(auction, user, amount).await.map(|_| "Accepted")
         }
         "buy_now" => ledger.buy_now(auction, user).await.map(|_| "Accepted"),
         // The reference closes what is past its end, and what is not, by the same name.
@@ -159,10 +151,7 @@ async fn books(
         wallets.push(json!([wallet.available.to_i64(), wallet.held.to_i64()]));
     }
     let number = |name: &auction_ledger::UserId| {
-        name.as_str()
-            .split('/')
-            .nth(1)
-            .and_then(|text| text.parse::<u64>().ok())
+        name.as_str().split('/').nth(1).and_then(|text| text.parse::<u64>().ok())
     };
     let mut finals = Vec::new();
     for (index, id) in auctions.iter().enumerate() {
@@ -179,10 +168,8 @@ async fn books(
             .filter(|_| auction.state == AuctionState::Sold)
             .and_then(number);
         let bids = ledger.bids(*id).limit(1_000).await?;
-        let bids: Vec<_> = bids
-            .iter()
-            .map(|bid| json!([number(&bid.user), bid.amount.to_i64()]))
-            .collect();
+        let bids: Vec<_> =
+            bids.iter().map(|bid| json!([number(&bid.user), bid.amount.to_i64()])).collect();
         let price = auction.price.and_then(|price| price.to_i64()).unwrap_or(0);
         finals.push(json!({"status": status, "price": price, "winner": winner, "bids": bids}));
     }

@@ -76,10 +76,7 @@ fn name(event: &AuctionEvent) -> &'static str {
         EventKind::BidPlaced { .. } => "bid",
         EventKind::Outbid { .. } => "outbid",
         EventKind::HoldReleased { .. } => "released",
-        EventKind::Sold {
-            how: SaleKind::Bought,
-            ..
-        } => "bought",
+        EventKind::Sold { how: SaleKind::Bought, .. } => "bought",
         EventKind::Sold { .. } => "settled",
         _ => "something else",
     }

@@ -50,10 +50,7 @@ impl Database {
     pub(crate) async fn create(self, test: &str, folder: &Path) -> String {
         let name = database_name(test);
         let Some(server) = self.server() else {
-            return format!(
-                "sqlite://{}",
-                folder.join(name).with_extension("db").display()
-            );
+            return format!("sqlite://{}", folder.join(name).with_extension("db").display());
         };
         self.remove(&with_name(&server, &name)).await;
         let options = match self {
@@ -62,9 +59,7 @@ impl Database {
             Self::Sqlite | Self::Mariadb => "CHARACTER SET utf8mb4",
         };
         let admin = self.connect(&server, 1).await;
-        let created = admin
-            .execute_unprepared(&format!("CREATE DATABASE {name} {options}"))
-            .await;
+        let created = admin.execute_unprepared(&format!("CREATE DATABASE {name} {options}")).await;
         created.unwrap_or_else(|error| refused("create", &name, error));
         close(&admin, &server).await;
         with_name(&server, &name)
@@ -108,11 +103,9 @@ pub(crate) async fn close(pool: &DatabaseConnection, url: &str) {
     match closed {
         Ok(Ok(())) => {}
         Ok(Err(error)) => refused("close the pool of", name_in(url), error),
-        Err(_) => refused(
-            "close the pool of",
-            name_in(url),
-            "a connection was not given back to it",
-        ),
+        Err(_) => {
+            refused("close the pool of", name_in(url), "a connection was not given back to it")
+        }
     }
 }
 
@@ -124,21 +117,14 @@ async fn drop_mariadb(admin: &DatabaseConnection, name: &str) -> Result<(), DbEr
     let clients = Statement::from_sql_and_values(backend, clients, [name.into()]);
     for client in admin.query_all_raw(clients).await? {
         let id: i64 = client.try_get("", "id")?;
-        match admin
-            .execute_unprepared(&format!("KILL CONNECTION {id}"))
-            .await
-        {
+        match admin.execute_unprepared(&format!("KILL CONNECTION {id}")).await {
             // 1094: it has just ended by itself.
             Err(error) if !error.to_string().contains("1094") => return Err(error),
             _ => {}
         }
     }
-    admin
-        .execute_unprepared("SET SESSION lock_wait_timeout = 30")
-        .await?;
-    admin
-        .execute_unprepared(&format!("DROP DATABASE IF EXISTS {name}"))
-        .await?;
+    admin.execute_unprepared("SET SESSION lock_wait_timeout = 30").await?;
+    admin.execute_unprepared(&format!("DROP DATABASE IF EXISTS {name}")).await?;
     Ok(())
 }
 
@@ -156,14 +142,10 @@ fn name_in(url: &str) -> &str {
 }
 
 fn with_name(server: &str, name: &str) -> String {
-    let (path, options) = server
-        .split_once('?')
-        .map_or((server, None), |(p, o)| (p, Some(o)));
+    let (path, options) = server.split_once('?').map_or((server, None), |(p, o)| (p, Some(o)));
     let host = path.find("://").map_or(0, |at| at + 3);
     let end = path[host..].find('/').map_or(path.len(), |at| host + at);
-    let options = options
-        .map(|options| format!("?{options}"))
-        .unwrap_or_default();
+    let options = options.map(|options| format!("?{options}")).unwrap_or_default();
     format!("{}/{name}{options}", &path[..end])
 }
 
@@ -174,14 +156,8 @@ fn refused(what: &str, name: &str, error: impl Display) -> ! {
 
 #[test]
 fn a_url_keeps_its_host_and_options_when_its_database_changes() {
-    let with_all = with_name(
-        "postgres://a:b@127.0.0.1:5432/postgres?sslmode=disable",
-        "x",
-    );
+    let with_all = with_name("postgres://a:b@127.0.0.1:5432/postgres?sslmode=disable", "x");
     assert_eq!(with_all, "postgres://a:b@127.0.0.1:5432/x?sslmode=disable");
-    assert_eq!(
-        with_name("mysql://a:b@127.0.0.1:3306", "x"),
-        "mysql://a:b@127.0.0.1:3306/x"
-    );
+    assert_eq!(with_name("mysql://a:b@127.0.0.1:3306", "x"), "mysql://a:b@127.0.0.1:3306/x");
     assert_eq!(name_in(&with_all), "x");
 }

@@ -58,7 +58,7 @@ macro_rules! on_every_backend_bare {
 macro_rules! tests_with_schema {
     ($schema:ident $(
         $(#[$attribute:meta])*
-        async fn $name:ident($world:ident: &World) $(-> $result:ty)? $body:block
+        async fn $name:ident($world:ident: &World $(,)?) $(-> $result:ty)? $body:block
     )*) => { $(
         $crate::support::test_body! { [$(#[$attribute])*] $name $world $body $($result)? }
 

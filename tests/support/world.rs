@@ -43,26 +43,14 @@ impl World {
 
     /// An empty database.
     pub(crate) async fn bare(database: Database, test: &str) -> Self {
-        let permit = WORLDS
-            .acquire()
-            .await
-            .expect("the semaphore is never closed");
-        let folder = tempfile::Builder::new()
-            .prefix("auction-ledger-test.")
-            .tempdir();
+        let permit = WORLDS.acquire().await.expect("the semaphore is never closed");
+        let folder = tempfile::Builder::new().prefix("auction-ledger-test.").tempdir();
         let folder = folder.expect("a temporary folder can be made");
         let url = database.create(test, folder.path()).await;
         let max_connections = if database == Database::Sqlite { 8 } else { 10 };
         let db = database.connect(&url, max_connections).await;
         let pools = Mutex::new(vec![db.clone()]);
-        Self {
-            database,
-            url,
-            db,
-            pools,
-            folder,
-            _permit: permit,
-        }
+        Self { database, url, db, pools, folder, _permit: permit }
     }
 
     pub(crate) fn database(&self) -> Database {
@@ -88,17 +76,12 @@ impl World {
 
     /// Closes every pool and drops the database. After a failure the database of a server is kept, to be looked at.
     async fn end(self) {
-        let pools = self
-            .pools
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let pools = self.pools.into_inner().unwrap_or_else(PoisonError::into_inner);
         for pool in pools {
             database::close(&pool, &self.url).await;
         }
         self.database.remove(&self.url).await;
-        self.folder
-            .close()
-            .expect("the temporary folder can be removed");
+        self.folder.close().expect("the temporary folder can be removed");
     }
 }
 

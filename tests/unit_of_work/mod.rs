@@ -1,6 +1,6 @@
 //! The unit of work, on every database.
 //!
-//! One file for each theme. The numbers H1 to H51 are the lines of `hazards.md` that a test defends against.
+//! One file for each theme.
 
 mod after_rollback;
 mod atomic;
@@ -9,6 +9,7 @@ mod broken;
 mod cancel;
 mod capture;
 mod classification;
+mod control;
 mod cost;
 mod deadlock;
 mod errors;
@@ -271,7 +272,7 @@ macro_rules! test_on_server {
 
 /// `on_every_backend_bare!`, for what SQLite does not have.
 macro_rules! on_servers {
-    ($($(#[$attribute:meta])* async fn $name:ident($world:ident: &World) $body:block)*) => { $(
+    ($($(#[$attribute:meta])* async fn $name:ident($world:ident: &World $(,)?) $body:block)*) => { $(
         $crate::support::test_body! { [$(#[$attribute])*] $name $world $body }
 
         mod $name {
@@ -282,7 +283,7 @@ macro_rules! on_servers {
 }
 
 macro_rules! on_postgres {
-    ($($(#[$attribute:meta])* async fn $name:ident($world:ident: &World) $body:block)*) => { $(
+    ($($(#[$attribute:meta])* async fn $name:ident($world:ident: &World $(,)?) $body:block)*) => { $(
         $crate::support::test_body! { [$(#[$attribute])*] $name $world $body }
 
         mod $name {
@@ -292,7 +293,7 @@ macro_rules! on_postgres {
 }
 
 macro_rules! on_mariadb {
-    ($($(#[$attribute:meta])* async fn $name:ident($world:ident: &World) $body:block)*) => { $(
+    ($($(#[$attribute:meta])* async fn $name:ident($world:ident: &World $(,)?) $body:block)*) => { $(
         $crate::support::test_body! { [$(#[$attribute])*] $name $world $body }
 
         mod $name {
@@ -302,7 +303,7 @@ macro_rules! on_mariadb {
 }
 
 macro_rules! on_sqlite {
-    ($($(#[$attribute:meta])* async fn $name:ident($world:ident: &World) $body:block)*) => { $(
+    ($($(#[$attribute:meta])* async fn $name:ident($world:ident: &World $(,)?) $body:block)*) => { $(
         $crate::support::test_body! { [$(#[$attribute])*] $name $world $body }
 
         mod $name {

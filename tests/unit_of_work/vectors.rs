@@ -95,9 +95,7 @@ async fn numbers(connection: &impl ConnectionTrait) -> Result<Vec<i32>, DbErr> {
 }
 
 async fn insert(connection: &impl ConnectionTrait, op: &Value) -> Result<(), Failure> {
-    connection
-        .execute_unprepared(&format!("INSERT INTO thing VALUES ({})", op["num"]))
-        .await?;
+    connection.execute_unprepared(&format!("INSERT INTO thing VALUES ({})", op["num"])).await?;
     Ok(())
 }
 
@@ -161,9 +159,7 @@ fn outside<'a>(
                 "on_commit" => of_report(&db.on_commit(callback(db, op, trace)).await)?,
                 "atomic" => {
                     let body = op["body"].as_array().unwrap();
-                    let done = db
-                        .atomic(async |uow| inside(db, uow, body, trace).await)
-                        .await;
+                    let done = db.atomic(async |uow| inside(db, uow, body, trace).await).await;
                     let result = match done {
                         Ok(committed) => of_report(committed.hooks()),
                         Err(failure) => as_django(Err(failure)),

@@ -1,0 +1,60 @@
+//! Idempotency keys: claimed by INSERT, compared as bytes, forgotten when they are old.
+
+use auction_ledger::unit_of_work::ErrorKind;
+use sea_orm::ConnectionTrait;
+
+use super::By::{Check, Key, Length};
+use super::{accepts, all, bytes, in_words_of, key, refuses};
+use crate::support::{on_every_backend, race};
+
+on_every_backend! {
+    async fn a_key_is_claimed_once(world: &World) {
+        accepts(world, [
+            key(),
+            key().with("idempotency_key", "X'41'"),
+            key().with("idempotency_key", "X'6120'"),
+            key().with("idempotency_key", "X'6100'"),
+            key().with("scope", "X'41'"),
+            key().with("scope", "X'6120'"),
+        ]).await;
+        refuses(world, [
+            (key(), Key("al_key_pkey")),
+            (key().with("request_hash", "X'62'"), Key("al_key_pkey")),
+        ]).await;
+    }
+
+    /// H45: a key that is looked for and then stored is stored twice.
+    async fn of_many_claims_at_once_one_succeeds(world: &World) {
+        let claims = race(8, |_| {
+            let (db, sql) = (world.db().clone(), in_words_of(world.database(), &key().to_string()));
+            async move { db.execute_unprepared(&sql).await }
+        });
+        let claims = claims.await;
+        let refused: Vec<_> = claims.iter().filter_map(|claim| claim.as_ref().err()).map(ErrorKind::of).collect();
+        assert_eq!(refused, [ErrorKind::UniqueViolation; 7]);
+    }
+
+    async fn a_key_has_a_bounded_length(world: &World) {
+        accepts(world, [
+            key(),
+            key().with("scope", bytes(80)).with("idempotency_key", bytes(200)).with("request_hash", bytes(64)),
+        ]).await;
+        refuses(world, [
+            (key().with("scope", "X''"), Check("al_key_scope_check")),
+            (key().with("scope", bytes(81)), Length("al_key_scope_check")),
+            (key().with("idempotency_key", "X''"), Check("al_key_key_check")),
+            (key().with("idempotency_key", bytes(201)), Length("al_key_key_check")),
+            (key().with("scope", "X'62'").with("request_hash", "X''"), Check("al_key_request_hash_check")),
+            (key().with("scope", "X'62'").with("request_hash", bytes(65)), Length("al_key_request_hash_check")),
+        ]).await;
+    }
+
+    async fn old_keys_can_be_purged(world: &World) {
+        accepts(world, [
+            key().to_string(),
+            key().with("scope", "X'62'").with("at", 9).to_string(),
+            "DELETE FROM al_key WHERE at < 9".to_owned(),
+        ]).await;
+        assert_eq!(all::<i64>(world.db(), "SELECT at FROM al_key").await?, [9]);
+    }
+}
