@@ -28,29 +28,39 @@ impl ConnectionTrait for UnitOfWork {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         let held = self.session.hold(self.block, &statement.sql).await?;
-        self.session.send(self.block, async move { held.get()?.execute_raw(statement).await }).await
+        let sent = async move {
+            let result = async { held.get()?.execute_raw(statement).await }.await;
+            (held, result)
+        };
+        self.session.send(self.block, sent).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         let held = self.session.hold(self.block, sql).await?;
         let sql = sql.to_owned();
-        self.session
-            .send(self.block, async move { held.get()?.execute_unprepared(&sql).await })
-            .await
+        let sent = async move {
+            let result = async { held.get()?.execute_unprepared(&sql).await }.await;
+            (held, result)
+        };
+        self.session.send(self.block, sent).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         let held = self.session.hold(self.block, &statement.sql).await?;
-        self.session
-            .send(self.block, async move { held.get()?.query_one_raw(statement).await })
-            .await
+        let sent = async move {
+            let result = async { held.get()?.query_one_raw(statement).await }.await;
+            (held, result)
+        };
+        self.session.send(self.block, sent).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let held = self.session.hold(self.block, &statement.sql).await?;
-        self.session
-            .send(self.block, async move { held.get()?.query_all_raw(statement).await })
-            .await
+        let sent = async move {
+            let result = async { held.get()?.query_all_raw(statement).await }.await;
+            (held, result)
+        };
+        self.session.send(self.block, sent).await
     }
 }
 

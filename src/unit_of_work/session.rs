@@ -90,7 +90,7 @@ impl Drop for Attempt<'_> {
 struct Sent<'a, T: 'static> {
     session: &'a Session,
     block: BlockId,
-    statement: Option<BoxFuture<'static, Result<T, DbErr>>>,
+    statement: Option<BoxFuture<'static, (HeldConnection, Result<T, DbErr>)>>,
 }
 
 impl<T: 'static> Drop for Sent<'_, T> {
@@ -232,13 +232,13 @@ impl Session {
     pub(super) async fn send<T: Send + 'static>(
         &self,
         id: BlockId,
-        statement: impl Future<Output = Result<T, DbErr>> + Send + 'static,
+        statement: impl Future<Output = (HeldConnection, Result<T, DbErr>)> + Send + 'static,
     ) -> Result<T, DbErr> {
         let mut sent = Sent { session: self, block: id, statement: Some(statement.boxed()) };
         let Some(statement) = sent.statement.as_mut() else {
             return Err(Error::Ended.into());
         };
-        let result = statement.await;
+        let (held, result) = statement.await;
         sent.statement = None;
         let mut state = self.state();
         match &result {
@@ -246,6 +246,8 @@ impl Session {
             Err(error) => state.statement_failed(id, error),
         }
         drop(state);
+        // Only now: whoever gets the connection next must find the block as this answer has left it.
+        drop(held);
         result
     }
 

@@ -107,11 +107,11 @@ on_every_backend! {
         if world.database() == Database::Sqlite {
             return Ok(());
         }
-        let (ledger, _) = ledger(world);
+        let (ledger, clock) = ledger(world);
         let auction = open(&ledger, terms()).await?;
         ledger.deposit("bob", WON, 1_000.into()).await?;
         let root = || ledger.unit_of_work().isolation(IsolationLevel::RepeatableRead);
-        let neighbour = AuctionLedger::new(world.connect(1).await);
+        let neighbour = AuctionLedger::new(world.connect(1).await).clock(clock);
         // The wallet is in the snapshot, and has changed since.
         let second = root()
             .atomic(async |uow| {

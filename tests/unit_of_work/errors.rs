@@ -37,7 +37,7 @@ on_every_backend_bare! {
     async fn after_an_error_no_other_task_gets_through_either(world: &World) {
         let db = things(world).await?;
         insert(db, -1).await?;
-        for round in 0..scale(150) {
+        for round in 0..scale(300) {
             let failed = db.atomic(async |uow| {
                 let child = Arc::new(uow.begin().await?);
                 let log = Log::default();
