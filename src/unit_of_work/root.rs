@@ -91,7 +91,7 @@ impl Root {
     }
 
     /// How long one statement may run, in milliseconds. Default: the setting of the connection. MySQL limits SELECTs
-    /// only; SQLite cannot, and refuses with [`Error::Unsupported`].
+    /// only; PostgreSQL does not apply it to COMMIT; SQLite cannot, and refuses with [`Error::Unsupported`].
     pub fn statement_timeout(mut self, timeout: Duration) -> Self {
         self.options.statement_timeout = Some(timeout);
         self
