@@ -13,10 +13,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
 use sea_orm::{AccessMode, ConnectionTrait};
 
-use super::{
-    WON, balance, books, charge, dump, end, just_before_the_end, ledger, open, start, terms,
-};
-use crate::support::{Database, on_every_backend, on_every_backend_bare};
+use super::{WON, balance, books, charge, end, just_before_the_end, ledger, open, start, terms};
+use crate::support::{Books, Database, on_every_backend, on_every_backend_bare};
 
 const EUR: Currency = Currency::EUR;
 
@@ -102,7 +100,7 @@ on_every_backend! {
         ledger.deposit("ann", EUR, 100.into()).await?;
         let euro_terms = || AuctionTerms::english(EUR, 1.into(), 1.into()).ends_at(end());
         let auction = open(&ledger, euro_terms().buy_now(90.into())).await?;
-        let before = dump(world.db()).await?;
+        let before = Books::read(world.db()).await?;
         let maximum = EUR.maximum();
         let rows = [
             ("0", AmountError::NotPositive),
@@ -128,7 +126,7 @@ on_every_backend! {
             same(&error(open(&ledger, terms).await), &expected("increment"));
             same(&error(open(&ledger, euro_terms().multiple_of(amount)).await), &expected("multiple"));
             same(&error(open(&ledger, euro_terms().buy_now(amount)).await), &expected("buy-now price"));
-            assert_eq!(dump(world.db()).await?, before, "{text}");
+            assert_eq!(Books::read(world.db()).await?, before, "{text}");
         }
         // Zeros at the end are no precision, and the largest amount is one.
         ledger.place_bid(auction, "ann", decimal("1.5000")).await?;
@@ -141,14 +139,14 @@ on_every_backend! {
         let (ledger, _) = ledger(world);
         charge(&ledger, &["ann"], 100).await?;
         open(&ledger, terms()).await?;
-        let before = dump(world.db()).await?;
+        let before = Books::read(world.db()).await?;
         for id in [2, 0, -1, i64::MAX, i64::MIN] {
             let auction = AuctionId::from(id);
             for (verb, error) in all_of_auction(&ledger, auction).await {
                 assert!(matches!(error, Error::UnknownAuction { auction: named } if named == auction), "{verb}: {error:?}");
             }
         }
-        assert_eq!(dump(world.db()).await?, before);
+        assert_eq!(Books::read(world.db()).await?, before);
     }
 
     async fn a_wallet_counts_its_currency_in_one_way(world: &World) {
@@ -158,7 +156,7 @@ on_every_backend! {
         ledger.deposit("sam", EUR, 100.into()).await?;
         let euro_terms = AuctionTerms::english(EUR, 1.into(), 1.into()).ends_at(end()).buy_now(50.into());
         let auction = open(&ledger, euro_terms.clone()).await?;
-        let before = dump(world.db()).await?;
+        let before = Books::read(world.db()).await?;
         let expected = Error::CurrencyMismatch { given: EUR, stored: 3 };
         same(&error(ledger.deposit("ann", EUR, 1.into()).await), &expected);
         same(&error(ledger.withdraw("ann", EUR, 1.into()).await), &expected);
@@ -175,7 +173,7 @@ on_every_backend! {
         ledger.deposit("bob", WON, 1_000.into()).await?;
         let refused = error(ledger.place_bid(auction, "bob", 5.into()).await);
         same(&refused, &Rejection::InsufficientFunds { needed: decimal("5.00"), available: decimal("0.00") }.into());
-        let after = dump(world.db()).await?;
+        let after = Books::read(world.db()).await?;
         assert_eq!((after.auctions, after.acts, after.bids), (before.auctions, before.acts, before.bids));
         assert_eq!(after.wallets.len(), before.wallets.len() + 1);
     }
@@ -183,7 +181,7 @@ on_every_backend! {
     async fn terms_that_cannot_be_promised_are_refused(world: &World) {
         let (ledger, _) = ledger(world);
         charge(&ledger, &["sam"], 100).await?;
-        let before = dump(world.db()).await?;
+        let before = Books::read(world.db()).await?;
         let english = || AuctionTerms::english(WON, 100.into(), 10.into());
         let won = |minor: i64| Decimal::from(minor);
         let not_after = |starts_at, ends_at| TermsError::EndNotAfterStart { starts_at, ends_at };
@@ -207,12 +205,12 @@ on_every_backend! {
                 let refused = error(ledger.open_auction(seller, "a thing", terms.clone()).await);
                 same(&refused, &Error::InvalidTerms(wrong.clone()));
             }
-            assert_eq!(dump(world.db()).await?, before, "{wrong:?}");
+            assert_eq!(Books::read(world.db()).await?, before, "{wrong:?}");
         }
         for zero in [AuctionTerms::english(WON, 0.into(), 1.into()), AuctionTerms::english(WON, 1.into(), 0.into())] {
             assert!(matches!(error(open(&ledger, zero.ends_at(end())).await), Error::InvalidAmount { .. }));
         }
-        assert_eq!(dump(world.db()).await?, before);
+        assert_eq!(Books::read(world.db()).await?, before);
     }
 
     async fn the_ends_of_time_are_no_panic(world: &World) {
@@ -244,7 +242,7 @@ on_every_backend! {
         let (ledger, _) = ledger(world);
         charge(&ledger, &["ann"], 100).await?;
         let auction = open(&ledger, terms()).await?;
-        let before = dump(world.db()).await?;
+        let before = Books::read(world.db()).await?;
         let long = "x".repeat(65);
         let long_in_bytes = "é".repeat(33);
         let rows = [
@@ -257,7 +255,7 @@ on_every_backend! {
             for (verb, error) in all_of_user(&ledger, auction, user).await {
                 assert!(matches!(&error, Error::InvalidUser(said) if *said == wrong), "{verb}: {error:?}");
             }
-            assert_eq!(dump(world.db()).await?, before);
+            assert_eq!(Books::read(world.db()).await?, before);
         }
         for user in ["x".repeat(64), "é".repeat(32), " ".into(), "\u{10ffff}".repeat(16)] {
             ledger.deposit(user.as_str(), WON, 7.into()).await?;
@@ -275,7 +273,7 @@ on_every_backend! {
         for (index, user) in users.iter().enumerate() {
             assert_eq!(balance(&ledger, user).await?, (index as i64 + 1, 0), "{user:?}");
         }
-        assert_eq!(dump(world.db()).await?.wallets.len(), users.len());
+        assert_eq!(Books::read(world.db()).await?.wallets.len(), users.len());
         // The seller is one of them, and only that one may not bid.
         let auction = ledger.open_auction("Ann", "a thing", AuctionTerms::english(WON, 1.into(), 1.into()).ends_at(end())).await?.id;
         for (index, user) in users.iter().enumerate().skip(1) {
@@ -293,7 +291,7 @@ on_every_backend! {
         clock.set(end());
         let ended = open(&ledger, terms().ends_at(end() + TimeDelta::microseconds(1))).await?;
         clock.set(end() + TimeDelta::microseconds(1));
-        let before = dump(world.db()).await?;
+        let before = Books::read(world.db()).await?;
         let too_long = |length, unit| TextError::TooLong { length, limit: 200, unit };
         let text = |what, error| Error::InvalidText { what, error };
         let (x201, e101, e201) = ("x".repeat(201), "é".repeat(101), "é".repeat(201));
@@ -327,7 +325,7 @@ on_every_backend! {
             same(&error(ledger.buy_now(auction, "ann").memo(memo).await), &expected);
             same(&error(ledger.settle(ended).memo(memo).await), &expected);
         }
-        assert_eq!(dump(world.db()).await?, before);
+        assert_eq!(Books::read(world.db()).await?, before);
 
         clock.set(start());
         let widest = "\u{1f3fa}".repeat(200);
@@ -359,7 +357,7 @@ on_every_backend! {
         ledger.cancel(cancelled).await?;
         ledger.place_bid(grid, "ann", 20.into()).await?;
 
-        let mut before = dump(world.db()).await?;
+        let mut before = Books::read(world.db()).await?;
         let not_open = Rejection::NotOpenYet { starts_at };
         clock.set(starts_at - TimeDelta::microseconds(1));
         for auction in [plain, offered] {
@@ -374,12 +372,12 @@ on_every_backend! {
             same(&error(ledger.close_early(auction).await), &over);
             same(&error(ledger.cancel(auction).await), &over);
         }
-        assert_eq!(dump(world.db()).await?, before);
+        assert_eq!(Books::read(world.db()).await?, before);
 
         clock.set(starts_at);
         ledger.place_bid(plain, "ann", 10.into()).await?;
         ledger.place_bid(offered, "ann", 499.into()).await?;
-        before = dump(world.db()).await?;
+        before = Books::read(world.db()).await?;
         let below = |minimum: i64| Error::from(Rejection::BelowMinimum { minimum: minimum.into() });
         for user in ["ann", "bob", "nobody"] {
             same(&error(ledger.place_bid(plain, user, 10.into()).await), &below(11));
@@ -401,7 +399,7 @@ on_every_backend! {
         // Ann holds 10 + 20 + 499 and has paid 10: 461 are available, and the own hold counts.
         same(&error(ledger.place_bid(plain, "ann", 472.into()).await), &broke(462, 461));
         same(&error(ledger.withdraw("ann", WON, 462.into()).await), &broke(462, 461));
-        assert_eq!(dump(world.db()).await?, before);
+        assert_eq!(Books::read(world.db()).await?, before);
 
         clock.set(end());
         for at in [end(), end() + TimeDelta::days(1)] {
@@ -413,7 +411,7 @@ on_every_backend! {
                 same(&error(ledger.buy_now(auction, "bob").await), &ended);
             }
         }
-        assert_eq!(dump(world.db()).await?, before);
+        assert_eq!(Books::read(world.db()).await?, before);
         books(world, 3_000).await?;
     }
 
@@ -425,10 +423,10 @@ on_every_backend! {
         ledger.place_bid(auction, "ann", 499.into()).await?;
         // Only somebody else than the ledger can bring it there.
         world.db().execute_unprepared("UPDATE al_auction SET buy_now_price = 499").await?;
-        let before = dump(world.db()).await?;
+        let before = Books::read(world.db()).await?;
         same(&error(ledger.buy_now(auction, "bob").await), &Rejection::BuyNowUnavailable.into());
         assert_eq!(ledger.auction(auction).await?.buy_now_offer, None);
-        assert_eq!(dump(world.db()).await?, before);
+        assert_eq!(Books::read(world.db()).await?, before);
         assert!(!ledger.place_bid(auction, "bob", 600.into()).await?.bought);
         books(world, 2_000).await?;
     }
@@ -504,7 +502,7 @@ on_every_backend! {
         charge(&writer, &["ann", "sam"], 100).await?;
         let auction = open(&writer, terms().buy_now(50.into())).await?;
         writer.place_bid(auction, "ann", 10.into()).await?;
-        let before = dump(world.db()).await?;
+        let before = Books::read(world.db()).await?;
         let clock = ManualClock::new(start());
         let reader = match world.database() {
             Database::Sqlite => {
@@ -563,7 +561,7 @@ on_every_backend! {
             }
         }
         reader.connection().clone().close().await?;
-        assert_eq!(dump(world.db()).await?, before);
+        assert_eq!(Books::read(world.db()).await?, before);
     }
 
     async fn migrations_that_were_undone_are_missing(world: &World) {

@@ -6,9 +6,9 @@ use chrono::TimeDelta;
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 
 use super::{
-    balance, books, charge, dump, end, just_before_the_end, ledger, open, rejection, start, terms,
+    balance, books, charge, end, just_before_the_end, ledger, open, rejection, start, terms,
 };
-use crate::support::{World, on_every_backend};
+use crate::support::{Books, World, on_every_backend};
 
 fn parts(sold: Option<&Sale>) -> Option<(&str, &str, rust_decimal::Decimal)> {
     sold.map(|sale| (sale.winner.as_str(), sale.seller.as_str(), sale.price))
@@ -99,7 +99,7 @@ on_every_backend! {
         let nobody = ledger.close_early(closed_unsold).await?;
         clock.set(end());
         let first = ledger.settle(settled).await?;
-        let before = dump(world.db()).await?;
+        let before = Books::read(world.db()).await?;
         clock.set(end() + TimeDelta::days(1));
         for (auction, seq, operation, at, sold) in [
             (settled, first.seq, first.operation, end(), Some(("ann", "sam", 20.into()))),
@@ -127,7 +127,7 @@ on_every_backend! {
             })
             .await?;
         assert_eq!(*twice, (false, true, true));
-        let after = dump(world.db()).await?;
+        let after = Books::read(world.db()).await?;
         assert_eq!(after.entries, before.entries, "nothing has moved again");
         assert_eq!(after.wallets, before.wallets);
         books(world, 2_000).await?;
@@ -140,13 +140,13 @@ on_every_backend! {
         ledger.place_bid(auction, "ann", 20.into()).await?;
         ledger.cancel(cancelled).await?;
         clock.set(just_before_the_end());
-        let before = dump(world.db()).await?;
+        let before = Books::read(world.db()).await?;
         let not_ended = Rejection::NotEnded { ends_at: end() };
         assert_eq!(rejection(ledger.settle(auction).await), not_ended);
         clock.set(end());
         let closed = Rejection::Closed { state: AuctionState::Cancelled };
         assert_eq!(rejection(ledger.settle(cancelled).await), closed);
-        assert_eq!(dump(world.db()).await?, before);
+        assert_eq!(Books::read(world.db()).await?, before);
         assert!(ledger.settle(auction).await?.sold.is_some());
     }
 
@@ -156,11 +156,11 @@ on_every_backend! {
         let by_house = open(&ledger, terms()).await?;
         for auction in [by_seller, by_house] {
             ledger.place_bid(auction, "ann", 20.into()).await?;
-            let before = dump(world.db()).await?;
+            let before = Books::read(world.db()).await?;
             for stranger in ["ann", "bob", "nobody"] {
                 assert_eq!(rejection(ledger.close_early(auction).by(stranger).await), Rejection::NotSeller);
             }
-            assert_eq!(dump(world.db()).await?, before);
+            assert_eq!(Books::read(world.db()).await?, before);
         }
         clock.set(just_before_the_end());
         let done = ledger.close_early(by_seller).by("sam").reason("a fair price").await?;
@@ -180,7 +180,7 @@ on_every_backend! {
         let (ledger, clock) = house(world).await?;
         let starts_at = start() + TimeDelta::minutes(1);
         let auction = open(&ledger, terms().starts_at(starts_at)).await?;
-        let before = dump(world.db()).await?;
+        let before = Books::read(world.db()).await?;
         clock.set(starts_at - TimeDelta::microseconds(1));
         assert_eq!(rejection(ledger.close_early(auction).await), Rejection::NotOpenYet { starts_at });
         clock.set(end());
@@ -188,7 +188,7 @@ on_every_backend! {
             let refused = rejection(ledger.close_early(auction).by(by).await);
             assert_eq!(refused, Rejection::Ended { at: end() });
         }
-        assert_eq!(dump(world.db()).await?, before);
+        assert_eq!(Books::read(world.db()).await?, before);
     }
 
     async fn the_house_cancels_always_and_the_seller_while_nobody_has_bid(world: &World) {
@@ -198,14 +198,14 @@ on_every_backend! {
         let before_the_start = open(&ledger, terms().starts_at(start() + TimeDelta::minutes(1))).await?;
         ledger.place_bid(with_bids, "bob", 100.into()).await?;
         ledger.place_bid(with_bids, "ann", 200.into()).await?;
-        let before = dump(world.db()).await?;
+        let before = Books::read(world.db()).await?;
         assert_eq!(rejection(ledger.cancel(with_bids).by("sam").await), Rejection::HasBids);
         for stranger in ["ann", "bob", "nobody"] {
             for auction in [with_bids, without, before_the_start] {
                 assert_eq!(rejection(ledger.cancel(auction).by(stranger).await), Rejection::NotSeller);
             }
         }
-        assert_eq!(dump(world.db()).await?, before);
+        assert_eq!(Books::read(world.db()).await?, before);
 
         let why = "é".repeat(200);
         let done = ledger.cancel(without).by("sam").reason(why.as_str()).await?;
@@ -234,10 +234,10 @@ on_every_backend! {
         let (ledger, _) = house(world).await?;
         let auction = open(&ledger, terms()).await?;
         ledger.place_bid(auction, "ann", 900.into()).await?;
-        let before = dump(world.db()).await?;
+        let before = Books::read(world.db()).await?;
         let refused = rejection(ledger.withdraw("ann", super::WON, 101.into()).await);
         assert_eq!(refused, Rejection::InsufficientFunds { needed: 101.into(), available: 100.into() });
-        assert_eq!(dump(world.db()).await?, before);
+        assert_eq!(Books::read(world.db()).await?, before);
         ledger.withdraw("ann", super::WON, 100.into()).await?;
         assert_eq!(balance(&ledger, "ann").await?, (0, 900));
         books(world, 1_900).await?;
@@ -249,7 +249,7 @@ on_every_backend! {
         let auction = open(&ledger, terms()).await?;
         ledger.place_bid(auction, "ann", 100.into()).await?;
         clock.set(end());
-        let before = dump(world.db()).await?;
+        let before = Books::read(world.db()).await?;
         let failed: Result<_, Error> = ledger
             .atomic(async |uow| {
                 let done = ledger.settle(auction).within(uow).await?;
@@ -262,10 +262,10 @@ on_every_backend! {
             })
             .await;
         failed.unwrap_err();
-        assert_eq!((dump(world.db()).await?, orders(world).await?), (before, 0));
+        assert_eq!((Books::read(world.db()).await?, orders(world).await?), (before, 0));
 
         // The host's statement fails: the ledger's part goes with it.
-        let before = dump(world.db()).await?;
+        let before = Books::read(world.db()).await?;
         let failed: Result<_, Error> = ledger
             .atomic(async |uow| {
                 ledger.settle(auction).within(uow).await?;
@@ -274,7 +274,7 @@ on_every_backend! {
             })
             .await;
         failed.unwrap_err();
-        assert_eq!((dump(world.db()).await?, orders(world).await?), (before, 0));
+        assert_eq!((Books::read(world.db()).await?, orders(world).await?), (before, 0));
 
         // A rejection breaks nothing: the host goes on and commits its own row.
         let done = ledger
@@ -324,7 +324,7 @@ on_every_backend! {
                 .await
         };
         story(true).await.unwrap_err();
-        let nothing = dump(world.db()).await?;
+        let nothing = Books::read(world.db()).await?;
         assert!(nothing.wallets.is_empty() && nothing.auctions.is_empty() && nothing.entries.is_empty());
         assert!(story(false).await?.hooks().is_clean());
         books(world, 1_500).await?;

@@ -5,8 +5,8 @@ use auction_ledger::{AuctionId, AuctionLedger, Error, ManualClock};
 use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
 
-use super::{WON, books, charge, dump, end, ledger, open, start, terms};
-use crate::support::{on_every_backend, scale};
+use super::{WON, books, charge, end, ledger, open, start, terms};
+use crate::support::{Books, on_every_backend, scale};
 
 /// Bids of two users, one each second from the start on, and one act at each end.
 async fn long_story(
@@ -183,7 +183,7 @@ on_every_backend! {
     async fn every_past_balance_is_found_again(world: &World) {
         let (ledger, clock) = ledger(world);
         long_story(&ledger, &clock, scale(20) as i64).await?;
-        let dump = dump(world.db()).await?;
+        let dump = Books::read(world.db()).await?;
         for entry in &dump.entries {
             let owner = dump.wallets.iter().find(|wallet| wallet.id == entry.wallet_id).unwrap();
             let user = String::from_utf8(owner.owner.clone())?;

@@ -7,8 +7,8 @@ use auction_ledger::unit_of_work::ErrorKind;
 use auction_ledger::{AuctionId, AuctionLedger, Error};
 use sea_orm::{ConnectionTrait, DbErr};
 
-use super::{Books, WON, books, charge, ledger, one, open, terms};
-use crate::support::{Database, World, on_every_backend};
+use super::{WON, books, charge, ledger, one, open, terms};
+use crate::support::{Books, Database, World, on_every_backend};
 
 /// Two users with entries, an auction with a bid and one that is sold.
 async fn history(world: &World) -> Result<AuctionId, Error> {

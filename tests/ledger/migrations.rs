@@ -4,8 +4,8 @@ use auction_ledger::AuctionLedger;
 use auction_ledger_migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 
-use super::{Books, WON, books, one};
-use crate::support::{Database, World, on_every_backend, on_every_backend_bare, race};
+use super::{WON, books, one};
+use crate::support::{Books, Database, World, on_every_backend, on_every_backend_bare, race};
 
 /// Everything with a name of ours: tables, indexes, triggers, functions, sequences. The migrator's own table aside.
 async fn ours(world: &World) -> Result<Vec<String>, DbErr> {

@@ -11,8 +11,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rust_decimal::Decimal;
 use sea_orm::ConnectionTrait;
 
-use super::{Books, WON, charge, end, ledger, one, open, start, terms};
-use crate::support::{TestResult, World, on_every_backend};
+use super::{WON, charge, end, ledger, one, open, start, terms};
+use crate::support::{Books, TestResult, World, on_every_backend};
 
 /// A request with everything that can be wrong with it.
 #[derive(Debug, Clone)]

@@ -6,8 +6,8 @@ use auction_ledger::{AuctionState, Rejection};
 use chrono::TimeDelta;
 use uuid::Uuid;
 
-use super::{Books, WON, balance, books, charge, end, ledger, open, rejection, start, terms};
-use crate::support::on_every_backend;
+use super::{WON, balance, books, charge, end, ledger, open, rejection, start, terms};
+use crate::support::{Books, on_every_backend};
 
 /// A journal without its ids: kind, deltas, balances after it.
 type Line = (entry::Kind, i64, i64, i64, i64);

@@ -14,11 +14,14 @@
 // The helpers are older than the tests that use them, which come one feature at a time.
 #![allow(dead_code, unused_imports, unused_macros)]
 
+mod books;
 mod database;
+pub(crate) mod link;
 mod race;
 mod vectors;
 mod world;
 
+pub(crate) use books::Books;
 pub(crate) use database::Database;
 pub(crate) use race::race;
 pub(crate) use vectors::{report, vectors};

@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::link::{Link, says};
 use super::{Failure, Log, Stored, insert, number, numbers, on_servers, pool, slow, things, until};
+use crate::support::link::{Link, says};
 use crate::support::{Database, World, on_every_backend_bare, scale};
 
 /// Polls `future` this often and then drops it, unless it is done before.

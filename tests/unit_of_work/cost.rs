@@ -3,9 +3,9 @@
 use auction_ledger::unit_of_work::Atomic;
 use sea_orm::DbErr;
 
-use super::link::Link;
 use super::{Failure, Stored, insert, on_servers, pool, things};
 use crate::support::Database;
+use crate::support::link::Link;
 
 /// The statement words that a request carries, in the protocol's frame.
 fn words(request: &str) -> String {

@@ -8,12 +8,12 @@ use auction_ledger::unit_of_work::{Atomic, Cause, Error, ErrorKind, Retry};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use tokio::sync::Notify;
 
-use super::link::{Cut, Link};
 use super::{
     Failure, Log, NOTHING, assert_clean, backend_id, insert, kill, numbers, on_servers, pool, stay,
     things,
 };
 use crate::support::World;
+use crate::support::link::{Cut, Link};
 
 /// A pool of one over a link, and a unit of work on it whose link is cut at `text`.
 async fn cut_at(

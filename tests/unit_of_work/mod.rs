@@ -14,7 +14,6 @@ mod cost;
 mod deadlock;
 mod errors;
 mod handles;
-mod link;
 mod locks;
 mod lost;
 mod nesting;

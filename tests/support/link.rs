@@ -8,11 +8,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::support::World;
+use super::World;
 
 /// Where to cut the link when a request with a certain text comes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(crate) enum Cut {
     /// The server never gets the request.
     BeforeRequest,
     /// The server has answered, and the client never learns it.
@@ -20,7 +20,7 @@ pub(super) enum Cut {
 }
 
 /// A proxy on the loopback address.
-pub(super) struct Link {
+pub(crate) struct Link {
     url: String,
     wire: Arc<Wire>,
     accepting: JoinHandle<()>,
@@ -35,7 +35,7 @@ struct Wire {
 }
 
 impl Link {
-    pub(super) async fn to(world: &World) -> Self {
+    pub(crate) async fn to(world: &World) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (before, after) = world.url().split_once('@').expect("a user in the URL");
@@ -47,12 +47,12 @@ impl Link {
         Self { url, wire, accepting }
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// What the client has sent since the last call, one entry for each round trip, without pings.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         let requests = std::mem::take(&mut *self.wire.requests.lock().unwrap());
         let sent = requests.into_iter();
         // A ping is one packet of five bytes, whose only letter is its type.
@@ -60,18 +60,18 @@ impl Link {
     }
 
     /// Cuts the link once, at the next request that contains `text`.
-    pub(super) fn cut_at(&self, text: &'static str, cut: Cut) {
+    pub(crate) fn cut_at(&self, text: &'static str, cut: Cut) {
         *self.wire.cut.lock().unwrap() = Some((text, cut));
     }
 
     /// Every reply comes this much later from now on.
-    pub(super) fn delay(&self, delay: Duration) {
+    pub(crate) fn delay(&self, delay: Duration) {
         *self.wire.delay.lock().unwrap() = delay;
     }
 }
 
 /// Whether a request is this statement: READ COMMITTED is no COMMIT.
-pub(super) fn says(request: &str, statement: &str) -> bool {
+pub(crate) fn says(request: &str, statement: &str) -> bool {
     let at = request.find(statement);
     at.is_some_and(|at| {
         !request[at + statement.len()..].starts_with(|next: char| next.is_ascii_alphanumeric())

@@ -1,0 +1,184 @@
+//! Everything that is stored, read at once, and the laws that it must obey: written from the rules, apart from the audit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use auction_ledger::AuctionId;
+use auction_ledger::entity::{act, auction, bid, entry, key, wallet};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryOrder};
+
+/// Everything that is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Books {
+    pub(crate) wallets: Vec<wallet::Model>,
+    pub(crate) auctions: Vec<auction::Model>,
+    pub(crate) bids: Vec<bid::Model>,
+    pub(crate) acts: Vec<act::Model>,
+    pub(crate) entries: Vec<entry::Model>,
+    pub(crate) keys: Vec<key::Model>,
+}
+
+impl Books {
+    pub(crate) async fn read(db: &impl ConnectionTrait) -> Result<Self, DbErr> {
+        Ok(Self {
+            wallets: wallet::Entity::find().order_by_asc(wallet::Column::Id).all(db).await?,
+            auctions: auction::Entity::find().order_by_asc(auction::Column::Id).all(db).await?,
+            bids: bid::Entity::find()
+                .order_by_asc(bid::Column::AuctionId)
+                .order_by_asc(bid::Column::Seq)
+                .all(db)
+                .await?,
+            acts: act::Entity::find()
+                .order_by_asc(act::Column::AuctionId)
+                .order_by_asc(act::Column::Seq)
+                .all(db)
+                .await?,
+            entries: entry::Entity::find()
+                .order_by_asc(entry::Column::WalletId)
+                .order_by_asc(entry::Column::Seq)
+                .all(db)
+                .await?,
+            keys: key::Entity::find()
+                .order_by_asc(key::Column::Scope)
+                .order_by_asc(key::Column::IdempotencyKey)
+                .all(db)
+                .await?,
+        })
+    }
+
+    pub(crate) fn wallet(&self, user: &str) -> &wallet::Model {
+        let found = self.wallets.iter().find(|wallet| wallet.owner == user.as_bytes());
+        found.unwrap_or_else(|| panic!("{user} has no wallet"))
+    }
+
+    pub(crate) fn auction(&self, id: AuctionId) -> &auction::Model {
+        self.auctions.iter().find(|auction| auction.id == id.get()).expect("the auction is stored")
+    }
+
+    pub(crate) fn journal(&self, user: &str) -> Vec<&entry::Model> {
+        let id = self.wallet(user).id;
+        self.entries.iter().filter(|entry| entry.wallet_id == id).collect()
+    }
+
+    pub(crate) fn total(&self) -> i128 {
+        let each = self.wallets.iter();
+        each.map(|wallet| i128::from(wallet.available) + i128::from(wallet.held)).sum()
+    }
+
+    /// Checks every law of the books.
+    pub(crate) fn check(&self) {
+        self.check_wallets();
+        self.check_operations();
+        for auction in &self.auctions {
+            self.check_auction(auction);
+        }
+    }
+
+    /// A wallet says what its journal says, and holds what it has promised to open auctions.
+    fn check_wallets(&self) {
+        let mut promised: BTreeMap<i64, i128> = BTreeMap::new();
+        for auction in self.auctions.iter().filter(|row| row.state == auction::State::Open) {
+            if let Some(leader) = auction.leader_wallet_id {
+                *promised.entry(leader).or_default() += i128::from(auction.leader_max.unwrap());
+            }
+        }
+        for wallet in &self.wallets {
+            let (mut available, mut held, mut seq, mut at) = (0_i128, 0_i128, 0, i64::MIN);
+            for entry in self.entries.iter().filter(|entry| entry.wallet_id == wallet.id) {
+                seq += 1;
+                available += i128::from(entry.available_delta);
+                held += i128::from(entry.held_delta);
+                assert_eq!(entry.seq, seq, "entries are numbered without gaps: {entry:?}");
+                let after = (i128::from(entry.available_after), i128::from(entry.held_after));
+                assert_eq!(after, (available, held), "the balance runs along: {entry:?}");
+                assert!(available >= 0 && held >= 0, "{entry:?}");
+                assert!(at <= entry.at, "a wallet's clock never goes back: {entry:?}");
+                at = entry.at;
+            }
+            let row = (i128::from(wallet.available), i128::from(wallet.held), wallet.seq);
+            assert_eq!(row, (available, held, seq), "a wallet says what its last entry says");
+            let promised = promised.get(&wallet.id).copied().unwrap_or(0);
+            assert_eq!(held, promised, "{wallet:?} holds what it has promised to open auctions");
+        }
+        let wallets: BTreeSet<i64> = self.wallets.iter().map(|wallet| wallet.id).collect();
+        let mut named = self.entries.iter().map(|entry| entry.wallet_id);
+        assert!(named.all(|id| wallets.contains(&id)), "an entry of no wallet");
+    }
+
+    /// Money is moved and never made: every operation sums to zero, but for the border of the system.
+    fn check_operations(&self) {
+        let mut sums: BTreeMap<_, (i128, usize)> = BTreeMap::new();
+        let mut border = 0_i128;
+        for entry in &self.entries {
+            let delta = i128::from(entry.available_delta) + i128::from(entry.held_delta);
+            let sum = sums.entry(entry.operation).or_default();
+            match entry.kind {
+                entry::Kind::Deposit | entry::Kind::Withdrawal => {
+                    border += delta;
+                    sum.1 += 1;
+                    assert_eq!((entry.auction_id, sum.1), (None, 1), "{entry:?}");
+                }
+                _ => {
+                    sum.0 += delta;
+                    assert!(entry.auction_id.is_some(), "{entry:?}");
+                }
+            }
+        }
+        for (operation, (sum, _)) in &sums {
+            assert_eq!(*sum, 0, "operation {operation} makes money");
+        }
+        assert_eq!(self.total(), border, "what is there is what came in less what went out");
+        let commands = self.bids.iter().map(|bid| bid.operation);
+        let commands: Vec<_> = commands.chain(self.acts.iter().map(|act| act.operation)).collect();
+        let distinct: BTreeSet<_> = commands.iter().collect();
+        assert_eq!(distinct.len(), commands.len(), "an operation is one command");
+        let moves = self.entries.iter().filter(|entry| entry.auction_id.is_some());
+        for entry in moves {
+            assert!(distinct.contains(&entry.operation), "an entry of no command: {entry:?}");
+        }
+    }
+
+    /// The numbers of an auction are dense over bids and acts, and what the last one made is where the auction stands.
+    fn check_auction(&self, auction: &auction::Model) {
+        let bids: Vec<_> = self.bids.iter().filter(|bid| bid.auction_id == auction.id).collect();
+        let acts: Vec<_> = self.acts.iter().filter(|act| act.auction_id == auction.id).collect();
+        let mut history: Vec<(i64, i64)> = bids.iter().map(|bid| (bid.seq, bid.at)).collect();
+        history.extend(acts.iter().map(|act| (act.seq, act.at)));
+        history.sort_unstable();
+        assert!(
+            history.iter().map(|(seq, _)| *seq).eq(1..=auction.seq),
+            "{auction:?}: {history:?}"
+        );
+        assert!(
+            history.is_sorted_by_key(|(_, at)| *at),
+            "an auction's clock goes back: {history:?}"
+        );
+        assert_eq!(history.last().unwrap().1, auction.last_at, "{auction:?}");
+        let prices: Vec<_> = bids.iter().map(|bid| bid.price).collect();
+        assert!(prices.is_sorted_by(|a, b| a < b), "prices rise with their numbers: {prices:?}");
+        assert_eq!((acts[0].kind, acts[0].seq), (act::Kind::Opened, 1));
+        let proceeds = self.entries.iter().filter(|entry| {
+            entry.auction_id == Some(auction.id) && entry.kind == entry::Kind::Proceeds
+        });
+        let proceeds: i128 = proceeds.map(|entry| i128::from(entry.available_delta)).sum();
+        let sold_price = i128::from(auction.sold_price.unwrap_or(0));
+        assert_eq!(proceeds, sold_price, "{auction:?}: the seller is paid once");
+        let open = auction.state == auction::State::Open;
+        assert_eq!(acts.len(), if open { 1 } else { 2 }, "it ends once: {acts:?}");
+        assert!(bids.iter().all(|bid| bid.wallet_id != auction.seller_wallet_id), "the seller bid");
+        if open {
+            let last = bids.last();
+            assert_eq!(auction.leader_wallet_id, last.map(|bid| bid.wallet_id));
+            assert_eq!(auction.leader_max, last.map(|bid| bid.amount));
+            assert_eq!(auction.leader_seq, last.map(|bid| bid.seq));
+            assert_eq!(auction.price, last.map(|bid| bid.price));
+        }
+        for bid in bids {
+            assert!(self.wallets.iter().any(|wallet| wallet.id == bid.wallet_id), "{bid:?}");
+            assert!(bid.at < bid.ends_at, "a bid after the end: {bid:?}");
+            let moved = self.entries.iter().filter(|entry| entry.operation == bid.operation);
+            for entry in moved {
+                assert_eq!((entry.at, entry.auction_id), (bid.at, Some(auction.id)), "{entry:?}");
+            }
+        }
+    }
+}
