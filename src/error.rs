@@ -12,7 +12,7 @@ use crate::unit_of_work;
 ///
 /// Three families: the rules said no ([`Error::Rejected`]), the request itself is wrong (`Invalid…`, `Unknown…`,
 /// [`Error::CurrencyMismatch`]), or the database could not ([`Error::UnitOfWork`], [`Error::Database`],
-/// [`Error::MigrationsMissing`], [`Error::Damaged`]). After every one of them but
+/// [`Error::MigrationsMissing`], [`Error::NotStrict`], [`Error::Damaged`]). After every one of them but
 /// [`unit_of_work::Error::CommitUnknown`] nothing is stored.
 ///
 /// # Example: asking an error instead of reading it
@@ -91,6 +91,10 @@ pub enum Error {
     /// The tables of the ledger are not there, or not all of them: run `auction_ledger_migration::Migrator::up`.
     #[error("the tables of the ledger are missing: run auction_ledger_migration::Migrator::up")]
     MigrationsMissing(#[source] DbErr),
+    /// The session of MariaDB/MySQL is not strict: it would cut and clamp what does not fit a column. Put
+    /// `STRICT_TRANS_TABLES` into its `sql_mode`, where it is by default. Nothing was written.
+    #[error("the sql_mode of the session is not strict: add STRICT_TRANS_TABLES to it")]
+    NotStrict,
     /// A row says what the ledger never writes.
     #[error("the books are damaged: {what}")]
     Damaged {

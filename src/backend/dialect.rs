@@ -185,6 +185,13 @@ impl Dialect {
         }
     }
 
+    /// Whether the session refuses what does not fit a column, as an SQL expression: 0 or 1. `None` where every session
+    /// does.
+    pub(crate) fn strict(self) -> Option<&'static str> {
+        (self.0 == DbBackend::MySql)
+            .then_some("CAST(@@SESSION.sql_mode LIKE '%STRICT_%' AS SIGNED)")
+    }
+
     /// `transaction_control` of this database.
     pub(crate) fn transaction_control(self, sql: &str) -> Option<&'static str> {
         super::transaction_control::transaction_control(self.0, sql)

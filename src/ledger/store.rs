@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::sea_query::{
-    Expr, ExprTrait, LockType, OnConflict, Query, SimpleExpr, SubQueryStatement,
+    Expr, ExprTrait, LockType, OnConflict, Query, SelectStatement, SimpleExpr, SubQueryStatement,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, Iterable, Order, QueryFilter,
@@ -174,9 +174,9 @@ pub(super) async fn lock_wallets(
             .take();
         SimpleExpr::SubQuery(None, Box::new(SubQueryStatement::SelectStatement(id)))
     });
-    let query = Query::select()
+    let dialect = Dialect::of(uow.get_database_backend());
+    let query = session_facts(dialect)
         .columns(wallet::Column::iter())
-        .expr_as(Expr::cust(Dialect::of(uow.get_database_backend()).now()), NOW)
         .from(wallet::Entity)
         .and_where(Expr::col(wallet::Column::Id).is_in(padded(ids.chain(owners).collect())))
         .order_by(wallet::Column::Id, Order::Asc)
@@ -184,9 +184,14 @@ pub(super) async fn lock_wallets(
         .take();
     let rows = uow.query_all(&query).await.map_err(UnitOfWorkError::of_lock)?;
     let now = match rows.first() {
-        Some(row) => clock.or(now(row)?),
-        None => clock.now(uow).await?,
+        Some(row) => now(row, dialect)?,
+        // Nothing to lock, so nothing came along.
+        None => {
+            let row = uow.query_one(&session_facts(dialect)).await?;
+            now(&row.ok_or_else(|| Error::damaged("the database has no clock"))?, dialect)?
+        }
     };
+    let now = clock.or(now);
     let accounts = rows.iter().map(|row| {
         let account = Account::from_row(wallet::Model::from_query_result(row, "")?)?;
         Ok((account.id, account))
@@ -271,8 +276,23 @@ async fn make_wallet(uow: &UnitOfWork, (user, currency): &Owner) -> Result<(), E
 }
 
 const NOW: &str = "now_us";
+const STRICT: &str = "is_strict";
 
-fn now(row: &QueryResult) -> Result<Micros, Error> {
+/// What every lock of wallets reads along: the time, and whether the session may be trusted with money.
+fn session_facts(dialect: Dialect) -> SelectStatement {
+    let mut facts = Query::select();
+    facts.expr_as(Expr::cust(dialect.now()), NOW);
+    if let Some(strict) = dialect.strict() {
+        facts.expr_as(Expr::cust(strict), STRICT);
+    }
+    facts
+}
+
+/// The time, unless the session would cut and clamp what does not fit.
+fn now(row: &QueryResult, dialect: Dialect) -> Result<Micros, Error> {
+    if dialect.strict().is_some() && row.try_get::<i64>("", STRICT)? == 0 {
+        return Err(Error::NotStrict);
+    }
     Ok(Micros::new(row.try_get("", NOW)?))
 }
 
