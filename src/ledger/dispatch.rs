@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::FutureExt;
 use tokio::sync::mpsc;
 
-use crate::event::{AuctionEvent, EventSink};
+use crate::event::AuctionEvent;
 use crate::id::AuctionId;
+use crate::sink::EventSink;
 use crate::unit_of_work::UnitOfWork;
 
 /// The sinks of one ledger.

@@ -144,6 +144,25 @@ impl AuctionLedger {
     /// # Cancel safety
     ///
     /// As [`bids`](Self::bids).
+    ///
+    /// # Example: opened, then called off
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// # use auction_ledger_migration::{Migrator, MigratorTrait};
+    /// use auction_ledger::{AuctionLedger, AuctionTerms, Currency, entity::act::Kind};
+    /// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+    /// # Migrator::up(&db, None).await?;
+    /// # let ledger = AuctionLedger::new(db);
+    /// # let terms = AuctionTerms::english(Currency::EUR, 10.into(), 5.into()).ends_in(Duration::from_secs(60));
+    /// # let id = ledger.open_auction("sam", "brass telescope", terms).await?.id;
+    /// ledger.cancel(id).by("sam").reason("broken").await?;
+    /// let acts = ledger.acts(id).await?;
+    /// assert_eq!((acts[0].kind, acts[0].seq), (Kind::Opened, 1));
+    /// assert_eq!((acts[1].kind, acts[1].reason.as_deref()), (Kind::Cancelled, Some("broken")));
+    /// # Ok(()) }
+    /// ```
     pub fn acts(&self, auction: AuctionId) -> GetActs<'_> {
         GetActs { ledger: self, within: None, auction, cursor: Cursor::FIRST }
     }
@@ -159,6 +178,27 @@ impl AuctionLedger {
     /// # Cancel safety
     ///
     /// As [`bids`](Self::bids).
+    ///
+    /// # Example: a bid moves money from available to held
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// # use auction_ledger_migration::{Migrator, MigratorTrait};
+    /// use auction_ledger::{AuctionLedger, AuctionTerms, Currency};
+    /// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+    /// # Migrator::up(&db, None).await?;
+    /// # let ledger = AuctionLedger::new(db);
+    /// # let terms = AuctionTerms::english(Currency::EUR, 10.into(), 5.into()).ends_in(Duration::from_secs(60));
+    /// # let id = ledger.open_auction("sam", "brass telescope", terms).await?.id;
+    /// ledger.deposit("ann", Currency::EUR, 100.into()).await?;
+    /// ledger.place_bid(id, "ann", 20.into()).await?;
+    ///
+    /// let journal = ledger.entries("ann", Currency::EUR).after(1).await?;
+    /// assert_eq!((journal[0].available_delta, journal[0].held_delta), ((-20).into(), 20.into()));
+    /// assert_eq!((journal[0].available_after, journal[0].held_after), (80.into(), 20.into()));
+    /// # Ok(()) }
+    /// ```
     pub fn entries(&self, user: impl Into<UserId>, currency: Currency) -> GetEntries<'_> {
         GetEntries {
             ledger: self,

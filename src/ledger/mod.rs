@@ -28,9 +28,9 @@ pub use self::wallet::{Deposit, Wallet, Withdraw};
 
 use self::dispatch::Dispatch;
 use crate::clock::Clock;
-use crate::event::EventSink;
 use crate::id::{AuctionId, OperationId, UserId};
 use crate::money::Currency;
+use crate::sink::EventSink;
 use crate::unit_of_work::{Atomic, Committed, Error as UnitOfWorkError, Retry, Root, UnitOfWork};
 
 /// Auctions, and the money that is promised to them, on one database.
@@ -94,6 +94,24 @@ impl AuctionLedger {
 
     /// Adds a sink that gets the events of every committed command of this ledger and its clones, behind a queue of 1,024
     /// events. See [`EventSink`].
+    ///
+    /// # Example: an event for each bid
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// # use auction_ledger_migration::{Migrator, MigratorTrait};
+    /// use auction_ledger::{AuctionLedger, AuctionTerms, BroadcastSink, Currency};
+    /// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+    /// # Migrator::up(&db, None).await?;
+    /// let sink = BroadcastSink::new(64);
+    /// let mut reader = sink.subscribe();
+    /// let ledger = AuctionLedger::new(db).sink(sink);
+    /// # let terms = AuctionTerms::english(Currency::EUR, 10.into(), 5.into()).ends_in(Duration::from_secs(60));
+    /// let auction = ledger.open_auction("sam", "brass telescope", terms).await?;
+    /// assert_eq!(reader.recv().await?.auction, auction.id);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn sink(self, sink: impl EventSink) -> Self {
         self.sink_with(sink, 1024)

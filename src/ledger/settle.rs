@@ -136,6 +136,28 @@ impl AuctionLedger {
     /// # Locking
     ///
     /// The auction; then, ascending and in one query, the wallets of the leader, of the seller and of whoever closes.
+    ///
+    /// # Example: the seller takes the bid there is
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// # use auction_ledger_migration::{Migrator, MigratorTrait};
+    /// use auction_ledger::{AuctionLedger, AuctionTerms, Currency, Rejection};
+    /// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+    /// # Migrator::up(&db, None).await?;
+    /// # let ledger = AuctionLedger::new(db);
+    /// # let terms = AuctionTerms::english(Currency::EUR, 10.into(), 5.into()).ends_in(Duration::from_secs(60));
+    /// # let auction = ledger.open_auction("sam", "brass telescope", terms).await?.id;
+    /// ledger.deposit("ann", Currency::EUR, 100.into()).await?;
+    /// ledger.place_bid(auction, "ann", 20.into()).await?;
+    ///
+    /// let refused = ledger.close_early(auction).by("ann").await.unwrap_err();
+    /// assert_eq!(refused.rejection(), Some(&Rejection::NotSeller));
+    /// let closed = ledger.close_early(auction).by("sam").reason("moving house").await?;
+    /// assert_eq!(closed.sold.unwrap().price, 20.into());
+    /// # Ok(()) }
+    /// ```
     pub fn close_early(&self, auction: AuctionId) -> CloseEarly<'_> {
         CloseEarly {
             ledger: self,
@@ -165,6 +187,27 @@ impl AuctionLedger {
     /// # Locking
     ///
     /// The auction; then, ascending and in one query, the wallets of the leader and of whoever cancels.
+    ///
+    /// # Example: the house calls it off
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// # use auction_ledger_migration::{Migrator, MigratorTrait};
+    /// use auction_ledger::{AuctionLedger, AuctionTerms, Currency};
+    /// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+    /// # Migrator::up(&db, None).await?;
+    /// # let ledger = AuctionLedger::new(db);
+    /// # let terms = AuctionTerms::english(Currency::EUR, 10.into(), 5.into()).ends_in(Duration::from_secs(60));
+    /// # let auction = ledger.open_auction("sam", "brass telescope", terms).await?.id;
+    /// ledger.deposit("ann", Currency::EUR, 100.into()).await?;
+    /// ledger.place_bid(auction, "ann", 20.into()).await?;
+    ///
+    /// let cancelled = ledger.cancel(auction).reason("the telescope is stolen goods").await?;
+    /// assert_eq!(cancelled.released.unwrap().released, 20.into());
+    /// assert_eq!(ledger.wallet("ann", Currency::EUR).await?.available, 100.into());
+    /// # Ok(()) }
+    /// ```
     pub fn cancel(&self, auction: AuctionId) -> Cancel<'_> {
         Cancel { ledger: self, within: None, command: Command::new(auction, None, Wish::Cancel) }
     }
