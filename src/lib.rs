@@ -52,8 +52,9 @@ pub use event::{AuctionEvent, EventKind, SaleKind};
 pub use id::{AuctionId, OperationId, UserId, UserIdError, WalletId};
 pub use ledger::{
     ActRecord, Auction, AuctionLedger, AuctionTerms, Bid, BidRecord, BuyNow, Cancel, Cancellation,
-    CloseEarly, Deposit, Entry, GetActs, GetAuction, GetBalanceAt, GetBids, GetEntries, GetWallet,
-    OpenAuction, Outbid, PlaceBid, Purchase, Sale, Settle, Settlement, Sweep, Wallet, Withdraw,
+    CloseEarly, CommandRef, CommandStatus, Deposit, Entry, GetActs, GetAuction, GetBalanceAt,
+    GetBids, GetEntries, GetWallet, OpenAuction, Outbid, PlaceBid, Purchase, Sale, Settle,
+    Settlement, Sweep, Wallet, Withdraw,
 };
 pub use money::{AmountError, Currency, CurrencyError};
 pub use rules::{AuctionState, Rejection, TermsError};

@@ -1,6 +1,9 @@
 //! Buying at the buy-now price.
 
-use super::batch::{Command, Outcome, Wish};
+use super::batch::{Command, Wish};
+use super::once::Once;
+use super::outcome::Done;
+use super::receipt::Outcome;
 use super::request::verb;
 use super::{AuctionLedger, Purchase};
 use crate::error::Error;
@@ -80,15 +83,19 @@ impl BuyNow<'_> {
         self
     }
 
-    fn check(&self) -> Result<(), Error> {
-        self.command.check()
+    fn once(&mut self) -> &mut Once {
+        &mut self.command.once
     }
 
-    async fn run(&self, uow: &UnitOfWork) -> Result<Purchase, Error> {
-        match self.command.execute(uow, self.ledger).await? {
+    fn precheck(&self) -> Result<(), Error> {
+        self.command.precheck()
+    }
+
+    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Purchase>, Error> {
+        self.command.execute(uow, self.ledger).await?.try_map(|outcome| match outcome {
             Outcome::Purchase(purchase) => Ok(purchase),
             _ => Err(Error::damaged("a purchase was answered with something else")),
-        }
+        })
     }
 }
 

@@ -2,9 +2,12 @@
 
 mod batch;
 mod buy_now;
+mod canonical;
 mod dispatch;
 mod history;
+mod once;
 mod open_auction;
+mod outcome;
 mod place_bid;
 mod query;
 mod receipt;
@@ -17,10 +20,12 @@ mod wallet;
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sea_orm::DatabaseConnection;
+use serde::{Deserialize, Serialize};
 
 pub use self::buy_now::BuyNow;
 pub use self::history::{ActRecord, BidRecord, Entry, GetActs, GetBalanceAt, GetBids, GetEntries};
 pub use self::open_auction::{AuctionTerms, OpenAuction};
+pub use self::outcome::{CommandRef, CommandStatus};
 pub use self::place_bid::PlaceBid;
 pub use self::query::{Auction, GetAuction, GetWallet};
 pub use self::settle::{Cancel, Cancellation, CloseEarly, Sale, Settle, Settlement, Sweep};
@@ -189,7 +194,7 @@ impl AuctionLedger {
 }
 
 /// A bid that was accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Bid {
     /// The auction.
@@ -217,7 +222,7 @@ pub struct Bid {
 }
 
 /// Somebody who lost the lead of an auction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Outbid {
     /// Who.
@@ -227,7 +232,7 @@ pub struct Outbid {
 }
 
 /// A purchase at the buy-now price.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Purchase {
     /// The auction.

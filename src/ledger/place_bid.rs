@@ -2,7 +2,10 @@
 
 use rust_decimal::Decimal;
 
-use super::batch::{Command, Outcome, Wish};
+use super::batch::{Command, Wish};
+use super::once::Once;
+use super::outcome::Done;
+use super::receipt::Outcome;
 use super::request::verb;
 use super::{AuctionLedger, Bid};
 use crate::error::Error;
@@ -88,15 +91,19 @@ impl PlaceBid<'_> {
         self
     }
 
-    fn check(&self) -> Result<(), Error> {
-        self.command.check()
+    fn once(&mut self) -> &mut Once {
+        &mut self.command.once
     }
 
-    async fn run(&self, uow: &UnitOfWork) -> Result<Bid, Error> {
-        match self.command.execute(uow, self.ledger).await? {
+    fn precheck(&self) -> Result<(), Error> {
+        self.command.precheck()
+    }
+
+    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Bid>, Error> {
+        self.command.execute(uow, self.ledger).await?.try_map(|outcome| match outcome {
             Outcome::Bid(bid) => Ok(bid),
             _ => Err(Error::damaged("a bid was answered with something else")),
-        }
+        })
     }
 }
 

@@ -4,8 +4,12 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use serde::{Deserialize, Serialize};
 
-use super::batch::{Command, Outcome, Wish};
+use super::batch::{Command, Wish};
+use super::once::Once;
+use super::outcome::Done;
+use super::receipt::Outcome;
 use super::request::verb;
 use super::{AuctionLedger, Outbid};
 use crate::entity::{act, auction};
@@ -16,7 +20,7 @@ use crate::rules::{AuctionState, Micros, Rejection};
 use crate::unit_of_work::UnitOfWork;
 
 /// What has become of an auction at its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Settlement {
     /// The auction.
@@ -36,7 +40,7 @@ pub struct Settlement {
 }
 
 /// A sale.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Sale {
     /// Who has paid.
@@ -48,7 +52,7 @@ pub struct Sale {
 }
 
 /// An auction that was called off.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Cancellation {
     /// The auction.
@@ -332,16 +336,24 @@ impl Settle<'_> {
         self
     }
 
-    fn check(&self) -> Result<(), Error> {
-        self.command.check()
+    fn once(&mut self) -> &mut Once {
+        &mut self.command.once
     }
 
-    async fn run(&self, uow: &UnitOfWork) -> Result<Settlement, Error> {
+    fn precheck(&self) -> Result<(), Error> {
+        self.command.precheck()
+    }
+
+    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Settlement>, Error> {
         match self.command.execute(uow, self.ledger).await {
             Err(Error::Rejected(Rejection::Closed {
                 state: AuctionState::Sold | AuctionState::Unsold,
-            })) => self.repeat(uow).await,
-            outcome => settlement(outcome?),
+            })) => {
+                let settlement = self.repeat(uow).await?;
+                let command = settlement.command();
+                Ok(Done::silent(settlement, command))
+            }
+            outcome => outcome?.try_map(settlement),
         }
     }
 
@@ -395,12 +407,16 @@ impl CloseEarly<'_> {
         self
     }
 
-    fn check(&self) -> Result<(), Error> {
-        self.command.check()
+    fn once(&mut self) -> &mut Once {
+        &mut self.command.once
     }
 
-    async fn run(&self, uow: &UnitOfWork) -> Result<Settlement, Error> {
-        settlement(self.command.execute(uow, self.ledger).await?)
+    fn precheck(&self) -> Result<(), Error> {
+        self.command.precheck()
+    }
+
+    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Settlement>, Error> {
+        self.command.execute(uow, self.ledger).await?.try_map(settlement)
     }
 }
 
@@ -426,15 +442,19 @@ impl Cancel<'_> {
         self
     }
 
-    fn check(&self) -> Result<(), Error> {
-        self.command.check()
+    fn once(&mut self) -> &mut Once {
+        &mut self.command.once
     }
 
-    async fn run(&self, uow: &UnitOfWork) -> Result<Cancellation, Error> {
-        match self.command.execute(uow, self.ledger).await? {
+    fn precheck(&self) -> Result<(), Error> {
+        self.command.precheck()
+    }
+
+    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Cancellation>, Error> {
+        self.command.execute(uow, self.ledger).await?.try_map(|outcome| match outcome {
             Outcome::Cancellation(cancellation) => Ok(cancellation),
             _ => Err(Error::damaged("a cancellation was answered with something else")),
-        }
+        })
     }
 }
 

@@ -180,6 +180,7 @@ const TABLES: [(&str, &str); 6] = [
             idempotency_key     VARBINARY(200) NOT NULL,
             request_hash        VARBINARY(64) NOT NULL,
             operation           BINARY(16) NOT NULL,
+            answer              TEXT,
             at                  BIGINT NOT NULL,
             PRIMARY KEY (scope, idempotency_key),
             KEY al_key_at (at),

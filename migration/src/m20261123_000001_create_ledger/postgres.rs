@@ -118,6 +118,7 @@ pub(super) const UP: &[&str] = &[
         idempotency_key     BYTEA NOT NULL,
         request_hash        BYTEA NOT NULL,
         operation           UUID NOT NULL,
+        answer              TEXT,
         at                  BIGINT NOT NULL,
         CONSTRAINT al_key_pkey PRIMARY KEY (scope, idempotency_key),
         CONSTRAINT al_key_scope_check CHECK (octet_length(scope) BETWEEN 1 AND 80),

@@ -115,6 +115,7 @@ pub(super) const UP: &[&str] = &[
         idempotency_key     BLOB NOT NULL CHECK (typeof(idempotency_key) = 'blob' AND length(idempotency_key) BETWEEN 1 AND 200),
         request_hash        BLOB NOT NULL CHECK (typeof(request_hash) = 'blob' AND length(request_hash) BETWEEN 1 AND 64),
         operation           BLOB NOT NULL CHECK (typeof(operation) = 'blob' AND length(operation) = 16),
+        answer              TEXT CHECK (typeof(answer) IN ('text', 'null')),
         at                  BIGINT NOT NULL CHECK (typeof(at) = 'integer'),
         CONSTRAINT al_key_pkey PRIMARY KEY (scope, idempotency_key)
     ) WITHOUT ROWID",
