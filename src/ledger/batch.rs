@@ -374,3 +374,7 @@ fn noted(wish: Wish, kind: MoveKind) -> bool {
         MoveKind::Hold | MoveKind::Capture => true,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
