@@ -20,17 +20,17 @@ impl AuctionLedger {
     ///
     /// # Errors
     ///
-    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the memo), [`Error::UnknownAuction`],
-    /// [`Error::CurrencyMismatch`]; then the rules' [`Rejection`](crate::Rejection) of a purchase: closed, not open yet,
-    /// ended, not offered, the seller's own, not enough money, the seller's wallet full. Nothing is written, and a unit of
-    /// work around it goes on. After [`Error::UnitOfWork`] and [`Error::Database`] nothing is stored either, unless it is
-    /// [`CommitUnknown`](crate::unit_of_work::Error::CommitUnknown).
+    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`],
+    /// [`Error::InvalidText`] (the memo), [`Error::UnknownAuction`], [`Error::CurrencyMismatch`]; then the rules'
+    /// [`Rejection`](crate::Rejection) of a purchase: closed, not open yet, ended, not offered, the seller's own, not
+    /// enough money, the seller's wallet full. Nothing is written, and a unit of work around it goes on. Then
+    /// [`Error::NotStrict`], [`Error::UnitOfWork`], [`Error::Database`], [`Error::MigrationsMissing`],
+    /// [`Error::Damaged`]: nothing is stored. And [`Error::CommitUnknown`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
-    /// journal tells which. Within a unit of work, a drop
-    /// breaks its innermost block.
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all; sent again
+    /// with the same key, it happens once. Within a unit of work, a drop breaks its innermost block.
     ///
     /// # Locking
     ///

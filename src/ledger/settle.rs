@@ -78,16 +78,16 @@ impl AuctionLedger {
     ///
     /// # Errors
     ///
-    /// In check order: [`Error::InvalidText`] (the memo), [`Error::UnknownAuction`]; then the rules'
-    /// [`Rejection`]: cancelled, not ended, the seller's wallet full. Nothing is written, and a unit of work around it goes
-    /// on. Then [`Error::UnitOfWork`], [`Error::Database`],
-    /// [`Error::MigrationsMissing`], [`Error::Damaged`].
+    /// In check order: [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`], [`Error::InvalidText`] (the
+    /// memo), [`Error::UnknownAuction`]; then the rules' [`Rejection`]: cancelled, not ended, the seller's wallet full.
+    /// Nothing is written, and a unit of work around it goes on. Then [`Error::NotStrict`], [`Error::UnitOfWork`],
+    /// [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`]: nothing is stored. And
+    /// [`Error::CommitUnknown`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
-    /// journal tells which. Within a unit of work, a
-    /// drop breaks its innermost block.
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all; sent again
+    /// with the same key, it happens once. Within a unit of work, a drop breaks its innermost block.
     ///
     /// # Locking
     ///
@@ -126,16 +126,16 @@ impl AuctionLedger {
     ///
     /// # Errors
     ///
-    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the reason), [`Error::UnknownAuction`],
-    /// [`Error::CurrencyMismatch`]; then the rules' [`Rejection`]: over, not open yet, ended, not the seller, the seller's
-    /// wallet full. Nothing is written, and a unit of work around it goes on. Then [`Error::UnitOfWork`],
-    /// [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`].
+    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`],
+    /// [`Error::InvalidText`] (the reason), [`Error::UnknownAuction`], [`Error::CurrencyMismatch`]; then the rules'
+    /// [`Rejection`]: over, not open yet, ended, not the seller, the seller's wallet full. Nothing is written, and a
+    /// unit of work around it goes on. Then [`Error::NotStrict`], [`Error::UnitOfWork`], [`Error::Database`],
+    /// [`Error::MigrationsMissing`], [`Error::Damaged`]: nothing is stored. And [`Error::CommitUnknown`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
-    /// journal tells which. Within a unit of work, a drop
-    /// breaks its innermost block.
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all; sent again
+    /// with the same key, it happens once. Within a unit of work, a drop breaks its innermost block.
     ///
     /// # Locking
     ///
@@ -177,16 +177,16 @@ impl AuctionLedger {
     ///
     /// # Errors
     ///
-    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the reason), [`Error::UnknownAuction`],
-    /// [`Error::CurrencyMismatch`]; then the rules' [`Rejection`]: over, not the seller, somebody has bid. Nothing is
-    /// written, and a unit of work around it goes on. Then [`Error::UnitOfWork`], [`Error::Database`],
-    /// [`Error::MigrationsMissing`], [`Error::Damaged`].
+    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`],
+    /// [`Error::InvalidText`] (the reason), [`Error::UnknownAuction`], [`Error::CurrencyMismatch`]; then the rules'
+    /// [`Rejection`]: over, not the seller, somebody has bid. Nothing is written, and a unit of work around it goes on.
+    /// Then [`Error::NotStrict`], [`Error::UnitOfWork`], [`Error::Database`], [`Error::MigrationsMissing`],
+    /// [`Error::Damaged`]: nothing is stored. And [`Error::CommitUnknown`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
-    /// journal tells which. Within a unit of work, a
-    /// drop breaks its innermost block.
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all; sent again
+    /// with the same key, it happens once. Within a unit of work, a drop breaks its innermost block.
     ///
     /// # Locking
     ///

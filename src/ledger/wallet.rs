@@ -60,15 +60,16 @@ impl AuctionLedger {
     ///
     /// # Errors
     ///
-    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the memo), [`Error::InvalidAmount`],
-    /// [`Error::CurrencyMismatch`], [`Rejection::BalanceTooLarge`]. Nothing is written. Then [`Error::UnitOfWork`],
-    /// [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`].
+    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`],
+    /// [`Error::InvalidText`] (the memo), [`Error::InvalidAmount`], [`Error::CurrencyMismatch`],
+    /// [`Rejection::BalanceTooLarge`]. Nothing is written. Then [`Error::NotStrict`], [`Error::UnitOfWork`],
+    /// [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`]: nothing is stored. And
+    /// [`Error::CommitUnknown`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
-    /// journal tells which. Within a unit of work, a drop
-    /// breaks its innermost block.
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all; sent again
+    /// with the same key, it happens once. Within a unit of work, a drop breaks its innermost block.
     ///
     /// # Locking
     ///
@@ -106,16 +107,16 @@ impl AuctionLedger {
     ///
     /// # Errors
     ///
-    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the memo), [`Error::InvalidAmount`],
-    /// [`Error::CurrencyMismatch`], [`Rejection::InsufficientFunds`], also for a user without a wallet. Nothing is
-    /// written. Then [`Error::UnitOfWork`], [`Error::Database`],
-    /// [`Error::MigrationsMissing`], [`Error::Damaged`].
+    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`],
+    /// [`Error::InvalidText`] (the memo), [`Error::InvalidAmount`], [`Error::CurrencyMismatch`],
+    /// [`Rejection::InsufficientFunds`], also for a user without a wallet. Nothing is written. Then
+    /// [`Error::NotStrict`], [`Error::UnitOfWork`], [`Error::Database`], [`Error::MigrationsMissing`],
+    /// [`Error::Damaged`]: nothing is stored. And [`Error::CommitUnknown`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
-    /// journal tells which. Within a unit of work, a drop
-    /// breaks its innermost block.
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all; sent again
+    /// with the same key, it happens once. Within a unit of work, a drop breaks its innermost block.
     ///
     /// # Locking
     ///
