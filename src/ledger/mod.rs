@@ -3,8 +3,10 @@
 mod batch;
 mod buy_now;
 mod canonical;
+mod close;
 mod dispatch;
 mod history;
+mod journal;
 mod once;
 mod open_auction;
 mod outcome;
@@ -13,6 +15,7 @@ mod query;
 mod receipt;
 mod request;
 mod save;
+mod session;
 mod settle;
 mod store;
 mod wallet;
@@ -23,12 +26,14 @@ use sea_orm::DatabaseConnection;
 use serde::{Deserialize, Serialize};
 
 pub use self::buy_now::BuyNow;
-pub use self::history::{ActRecord, BidRecord, Entry, GetActs, GetBalanceAt, GetBids, GetEntries};
+pub use self::close::{Cancel, Cancellation, CloseEarly};
+pub use self::history::{ActRecord, BidRecord, GetActs, GetBids};
+pub use self::journal::{Entry, GetBalanceAt, GetEntries};
 pub use self::open_auction::{AuctionTerms, OpenAuction};
 pub use self::outcome::{CommandRef, CommandStatus};
 pub use self::place_bid::PlaceBid;
 pub use self::query::{Auction, GetAuction, GetWallet};
-pub use self::settle::{Cancel, Cancellation, CloseEarly, Sale, Settle, Settlement, Sweep};
+pub use self::settle::{Sale, Settle, Settlement, Sweep};
 pub use self::wallet::{Deposit, Wallet, Withdraw};
 
 use self::dispatch::Dispatch;

@@ -6,14 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::sea_query::{
-    Expr, ExprTrait, LockType, OnConflict, Query, SelectStatement, SimpleExpr, SubQueryStatement,
+    Expr, ExprTrait, LockType, OnConflict, Query, SimpleExpr, SubQueryStatement,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, Iterable, Order, QueryFilter,
-    QueryResult, Select,
+    Select,
 };
 use uuid::Uuid;
 
+use super::session::{Session, session_facts};
 use crate::backend::Dialect;
 use crate::clock::Clock;
 use crate::entity::{auction, entry, wallet};
@@ -326,40 +327,6 @@ pub(super) async fn make_wallet(uow: &UnitOfWork, (user, currency): &Owner) -> R
         .take();
     uow.execute(&insert).await?;
     Ok(())
-}
-
-const NOW: &str = "now_us";
-const STRICT: &str = "is_strict";
-const SNAPSHOT: &str = "is_snapshot";
-
-/// What every lock of wallets reads along of the session it runs in.
-struct Session {
-    now: Micros,
-    /// Whether it reads from a snapshot, so that a locking read too can miss rows that are committed.
-    snapshot: bool,
-}
-
-fn session_facts(dialect: Dialect) -> SelectStatement {
-    let mut facts = Query::select();
-    facts.expr_as(Expr::cust(dialect.now()), NOW);
-    if let Some(strict) = dialect.strict() {
-        facts.expr_as(Expr::cust(strict), STRICT);
-    }
-    if let Some(snapshot) = dialect.snapshot() {
-        facts.expr_as(Expr::cust(snapshot), SNAPSHOT);
-    }
-    facts
-}
-
-impl Session {
-    /// Refuses a session that would cut and clamp what does not fit.
-    fn read(row: &QueryResult, dialect: Dialect) -> Result<Self, Error> {
-        if dialect.strict().is_some() && row.try_get::<i64>("", STRICT)? == 0 {
-            return Err(Error::NotStrict);
-        }
-        let snapshot = dialect.snapshot().is_some() && row.try_get::<i64>("", SNAPSHOT)? != 0;
-        Ok(Self { now: Micros::new(row.try_get("", NOW)?), snapshot })
-    }
 }
 
 /// Fills a list up to a power of two with its last element, so that lists of many lengths share few prepared statements.
