@@ -175,6 +175,27 @@ impl Error {
         }
     }
 
+    /// Whether it was given before anything was written, so that a unit of work around it can go on.
+    pub(crate) fn is_harmless(&self) -> bool {
+        match self {
+            Self::Rejected(_)
+            | Self::InvalidUser(_)
+            | Self::InvalidCurrency(_)
+            | Self::InvalidAmount { .. }
+            | Self::InvalidTerms(_)
+            | Self::InvalidText { .. }
+            | Self::UnknownAuction { .. }
+            | Self::CurrencyMismatch { .. }
+            | Self::IdempotencyConflict { .. }
+            | Self::NotStrict => true,
+            Self::CommitUnknown { .. }
+            | Self::UnitOfWork(_)
+            | Self::Database(_)
+            | Self::MigrationsMissing(_)
+            | Self::Damaged { .. } => false,
+        }
+    }
+
     pub(crate) fn damaged(what: impl Into<String>) -> Self {
         Self::Damaged { what: what.into() }
     }

@@ -72,8 +72,10 @@ pub enum EventKind {
         /// Who sells it.
         seller: UserId,
         /// The least first bid.
+        #[serde(with = "rust_decimal::serde::str")]
         start_price: Decimal,
         /// The price at which it can be bought.
+        #[serde(default, with = "rust_decimal::serde::str_option")]
         buy_now_price: Option<Decimal>,
         /// The first instant at which a bid counts.
         starts_at: DateTime<Utc>,
@@ -85,8 +87,10 @@ pub enum EventKind {
         /// Who.
         bidder: UserId,
         /// The price of the auction now.
+        #[serde(with = "rust_decimal::serde::str")]
         price: Decimal,
         /// The least next bid; `None` if nobody can bid more.
+        #[serde(default, with = "rust_decimal::serde::str_option")]
         next_minimum: Option<Decimal>,
         /// The end of the auction now.
         ends_at: DateTime<Utc>,
@@ -96,6 +100,7 @@ pub enum EventKind {
         /// Who.
         user: UserId,
         /// The price of the auction now.
+        #[serde(with = "rust_decimal::serde::str")]
         price: Decimal,
     },
     /// For one user: money that was held for the auction is available again.
@@ -103,6 +108,7 @@ pub enum EventKind {
         /// Who.
         user: UserId,
         /// How much.
+        #[serde(with = "rust_decimal::serde::str")]
         amount: Decimal,
     },
     /// It is sold out.
@@ -112,6 +118,7 @@ pub enum EventKind {
         /// Who was paid.
         seller: UserId,
         /// What was paid.
+        #[serde(with = "rust_decimal::serde::str")]
         price: Decimal,
         /// How it was sold.
         how: SaleKind,

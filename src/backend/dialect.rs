@@ -206,6 +206,11 @@ impl Dialect {
         self.0 == DbBackend::MySql
     }
 
+    /// Asks whether a row lock is one node's only, as on Galera: no row, or one whose second column is `ON` or `OFF`.
+    pub(crate) fn local_locks(self) -> Option<&'static str> {
+        (self.0 == DbBackend::MySql).then_some("SHOW VARIABLES LIKE 'wsrep_on'")
+    }
+
     /// Whether the answer to an INSERT that does nothing on a conflict tells what it did. MariaDB/MySQL count a row that
     /// stood there already as one that was written.
     pub(crate) fn tells_what_it_inserted(self) -> bool {

@@ -52,14 +52,8 @@ impl Command {
         Self { auction, user, wish, memo: None, reason: None, once: Once::new() }
     }
 
-    /// What can be refused without the database. With a key only what the key needs: it is resolved before the rest is
-    /// looked at.
     pub(super) fn precheck(&self) -> Result<(), Error> {
-        if let Some(user) = &self.user {
-            user.validate()?;
-        }
-        self.once.check()?;
-        if self.once.key.is_some() { Ok(()) } else { self.check() }
+        self.once.precheck(self.user.as_ref(), || self.check())
     }
 
     fn check(&self) -> Result<(), Error> {

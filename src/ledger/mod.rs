@@ -211,8 +211,10 @@ pub struct Bid {
     /// The bidder.
     pub user: UserId,
     /// What was bid, in the auction's currency.
+    #[serde(with = "rust_decimal::serde::str")]
     pub amount: Decimal,
     /// The price of the auction after it.
+    #[serde(with = "rust_decimal::serde::str")]
     pub price: Decimal,
     /// The auction's currency.
     pub currency: Currency,
@@ -233,6 +235,7 @@ pub struct Outbid {
     /// Who.
     pub user: UserId,
     /// How much is available to them again.
+    #[serde(with = "rust_decimal::serde::str")]
     pub released: Decimal,
 }
 
@@ -251,6 +254,7 @@ pub struct Purchase {
     /// Who was paid.
     pub seller: UserId,
     /// What was paid, in the auction's currency.
+    #[serde(with = "rust_decimal::serde::str")]
     pub price: Decimal,
     /// The auction's currency.
     pub currency: Currency,

@@ -38,8 +38,22 @@ impl Once {
         Self { operation: OperationId::new(), key: None }
     }
 
+    /// What can be refused without the database: the user, the key, and the rest of the request. With a key the rest is
+    /// looked at when the key has been resolved.
+    pub(super) fn precheck(
+        &self,
+        user: Option<&UserId>,
+        rest: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if let Some(user) = user {
+            user.validate()?;
+        }
+        self.check_key()?;
+        if self.key.is_some() { Ok(()) } else { rest() }
+    }
+
     /// Refuses a key that is empty or has more than 200 bytes.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    fn check_key(&self) -> Result<(), Error> {
         let error = match self.key.as_deref() {
             Some("") => TextError::Empty,
             Some(key) if key.len() > 200 => {
@@ -97,6 +111,9 @@ struct Answered {
     done: Done<Outcome>,
 }
 
+/// The version of stored answers that is written, and read.
+const VERSION: u8 = 1;
+
 /// The answer as it is stored.
 #[derive(Serialize, Deserialize)]
 struct Answer {
@@ -117,7 +134,8 @@ pub(super) struct Reply {
 impl Slot {
     /// Rule 1. Claims the key, or finds what was answered under it.
     async fn claim(&self, uow: &UnitOfWork, clock: &Clock) -> Result<Claim, Error> {
-        loop {
+        // A second round is needed only where the row was purged in between.
+        for _ in 0..MOST_CLAIMS {
             let inserted = self.insert(uow, clock).await?;
             let tells = Dialect::of(uow.get_database_backend()).tells_what_it_inserted();
             if inserted && tells {
@@ -129,6 +147,7 @@ impl Slot {
                 return self.read(row);
             }
         }
+        Err(Error::damaged("a key can neither be written nor read"))
     }
 
     async fn insert(&self, uow: &UnitOfWork, clock: &Clock) -> Result<bool, Error> {
@@ -160,12 +179,18 @@ impl Slot {
 
     fn read(&self, row: key::Model) -> Result<Claim, Error> {
         let Some(answer) = row.answer else {
-            // Only its own transaction sees a row without an answer, and this is it.
+            // Only its own transaction sees a row without an answer, and a unit of work carries out one command at a time.
             return Ok(Claim::Ours);
         };
         let answer: Answer = serde_json::from_str(&answer).map_err(|error| {
             Error::damaged(format!("the answer of operation {}: {error}", row.operation))
         })?;
+        if answer.version != VERSION {
+            let (operation, version) = (row.operation, answer.version);
+            return Err(Error::damaged(format!(
+                "the answer of operation {operation} is of version {version}"
+            )));
+        }
         let done = Done::silent(answer.outcome, answer.command);
         Ok(Claim::Answered(Box::new(Answered { hash: row.request_hash, done })))
     }
@@ -181,7 +206,8 @@ impl Slot {
 
     /// The answer, ready to be stored.
     pub(super) fn reply(&self, outcome: &Outcome, command: &CommandRef) -> Result<Reply, Error> {
-        let answer = Answer { version: 1, command: command.clone(), outcome: outcome.clone() };
+        let answer =
+            Answer { version: VERSION, command: command.clone(), outcome: outcome.clone() };
         let answer = serde_json::to_string(&answer)
             .map_err(|error| Error::damaged(format!("an answer: {error}")))?;
         Ok(Reply {
@@ -293,6 +319,9 @@ where
     outcome
 }
 
+/// How often a key is claimed that is neither ours nor anybody's.
+const MOST_CLAIMS: usize = 10;
+
 /// Keys that are forgotten in one unit of work.
 const BATCH: u64 = 1_000;
 
@@ -300,12 +329,13 @@ impl AuctionLedger {
     /// Forgets the idempotency keys of commands that were carried out longer than `older_than` ago, and says how many.
     ///
     /// A command whose key is forgotten is carried out again if it is sent again, so keep keys for longer than any client
-    /// retries: a day is usual. No money moves, and none depends on keys. It works in batches of about a thousand, each in a unit
-    /// of work of its own, so that it holds nobody up; several processes may call it.
+    /// retries: a day is usual. No money moves, and none depends on keys. It works in batches of a thousand, and those made in
+    /// the same microsecond as the last of them, each in a unit of work of its own; several processes may call it.
     ///
     /// # Errors
     ///
-    /// [`Error::UnitOfWork`], [`Error::Database`], [`Error::MigrationsMissing`]: the batches before it are done.
+    /// [`Error::UnitOfWork`], [`Error::Database`], [`Error::MigrationsMissing`]: the batches before it are done, and the one
+    /// that failed can be done again.
     ///
     /// # Cancel safety
     ///

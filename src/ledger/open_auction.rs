@@ -240,9 +240,7 @@ impl OpenAuction<'_> {
     }
 
     fn precheck(&self) -> Result<(), Error> {
-        self.seller.validate()?;
-        self.once.check()?;
-        if self.once.key.is_some() { Ok(()) } else { error::title(&self.title) }
+        self.once.precheck(Some(&self.seller), || error::title(&self.title))
     }
 
     fn slot(&self) -> Option<Slot> {
@@ -280,8 +278,7 @@ impl OpenAuction<'_> {
             at: now.get(),
         };
         let outcome = Outcome::Opened(Auction::of(&row, self.seller.clone(), None)?);
-        let (seller, currency) = (self.seller.clone(), self.terms.currency);
-        let command = CommandRef::opening(self.once.operation, row.id.into(), seller, currency);
+        let command = CommandRef::on_auction(self.once.operation, row.id.into(), standing.seq);
         let reply = self.slot().map(|slot| slot.reply(&outcome, &command)).transpose()?;
         let (acts, replies) = (vec![opened], reply.into_iter().collect());
         save::save(uow, &Changes { acts, replies, ..Changes::default() }).await?;

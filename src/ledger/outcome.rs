@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, IsolationLevel, QueryFilter};
+use sea_orm::{
+    AccessMode, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, IsolationLevel,
+    QueryFilter, Statement,
+};
 use serde::{Deserialize, Serialize};
 
 use super::dispatch::Telling;
 use super::store;
 use super::{AuctionLedger, Bid, Cancellation, Purchase, Settlement};
+use crate::backend::Dialect;
 use crate::entity::{act, auction, bid, entry, wallet};
 use crate::error::Error;
 use crate::id::{AuctionId, OperationId, UserId};
@@ -27,10 +31,8 @@ pub struct CommandRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Place {
-    /// A bid or an act, under the lock of its auction.
+    /// A bid or an act, under the lock of its auction. The first act is written by whoever makes the auction.
     Auction { auction: AuctionId, seq: i64 },
-    /// The first act of an auction, under the lock of the seller's wallet.
-    Opening { auction: AuctionId, seller: UserId, currency: Currency },
     /// An entry, under the lock of its wallet.
     Wallet { user: UserId, currency: Currency, seq: i64 },
 }
@@ -38,15 +40,6 @@ enum Place {
 impl CommandRef {
     pub(super) fn on_auction(operation: OperationId, auction: AuctionId, seq: i64) -> Self {
         Self { operation, place: Place::Auction { auction, seq } }
-    }
-
-    pub(super) fn opening(
-        operation: OperationId,
-        auction: AuctionId,
-        seller: UserId,
-        currency: Currency,
-    ) -> Self {
-        Self { operation, place: Place::Opening { auction, seller, currency } }
     }
 
     pub(super) fn on_wallet(
@@ -88,7 +81,8 @@ pub enum CommandStatus {
     Committed,
     /// It is not stored and never will be: it can be sent again.
     NotCommitted,
-    /// The transaction that carries it out has not ended in the database: ask again.
+    /// The transaction that carries it out may not have ended in the database, or somebody else holds its auction or its
+    /// wallet: ask again.
     Running,
 }
 
@@ -122,13 +116,17 @@ impl AuctionLedger {
     ///
     /// Verbs ask by themselves, for as long as their [`Retry`](unit_of_work::Retry) allows, before they give up with that error. Within a unit of
     /// work of the host, whose commit is [`unit_of_work::Error::CommitUnknown`], take the receipt's
-    /// [`command`](Bid::command) out of the closure and ask here.
+    /// [`command`](Bid::command) out of the closure and ask here; give a deposit, a withdrawal and an opening a key, and send
+    /// them again.
     ///
-    /// The answer is that of the database the ledger speaks to. Where a fail-over can lose commits, ask the new primary.
+    /// The answer is that of the database the ledger speaks to. Where a fail-over can lose commits, ask the new primary. On
+    /// Galera a lock is one node's only, so what is not stored is never known not to be: the answer is then
+    /// [`CommandStatus::Running`], and a command that has a key can be sent again.
     ///
     /// # Errors
     ///
-    /// [`Error::UnitOfWork`], [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`].
+    /// [`Error::InvalidUser`]; then [`Error::UnitOfWork`], [`Error::Database`], [`Error::MigrationsMissing`],
+    /// [`Error::Damaged`].
     ///
     /// # Cancel safety
     ///
@@ -157,14 +155,23 @@ impl AuctionLedger {
     /// # Ok(()) }
     /// ```
     pub async fn outcome(&self, command: &CommandRef) -> Result<CommandStatus, Error> {
-        if let Some(status) = written(&self.db, command).await? {
+        if let Place::Wallet { user, .. } = &command.place {
+            user.validate()?;
+        }
+        let root = self.unit_of_work().name("Outcome").isolation(IsolationLevel::ReadCommitted);
+        let read = root.clone().access_mode(AccessMode::ReadOnly);
+        let found = read.atomic::<_, _, Error>(async |uow| written(uow, command).await);
+        if let Some(status) = found.await?.into_value() {
             return Ok(status);
         }
         // Not there yet. Whoever carries it out holds the lock of its place: once we have that, it has ended.
-        let root = self.unit_of_work().name("Outcome").isolation(IsolationLevel::ReadCommitted);
         let found = root.lock_timeout(PATIENCE).atomic(async |uow| {
             lock_place(uow, command).await?;
-            let status = written(uow, command).await?.unwrap_or(CommandStatus::NotCommitted);
+            let status = match written(uow, command).await? {
+                Some(status) => status,
+                None if locks_are_local(uow).await? => CommandStatus::Running,
+                None => CommandStatus::NotCommitted,
+            };
             // Whatever the lock had to make is not to stay.
             Err::<(), _>(Found::Status(status))
         });
@@ -196,19 +203,49 @@ impl From<Error> for Found {
     }
 }
 
-/// Waits until nobody holds the lock under which the command would be written.
+/// Waits until nobody holds the lock under which the command would be written. What is missing is made, to wait for
+/// whoever is making it: on PostgreSQL a lock does not wait for a row that is not committed.
 async fn lock_place(uow: &UnitOfWork, command: &CommandRef) -> Result<(), Error> {
     match &command.place {
         Place::Auction { auction, .. } => {
-            uow.lock(auction::Entity::find_by_id(auction.get()), LockWait::Wait).await?;
+            let row = auction::Entity::find_by_id(auction.get());
+            if uow.lock(row, LockWait::Wait).await?.is_empty() {
+                let act = act::Model {
+                    auction_id: auction.get(),
+                    seq: 1,
+                    operation: uuid::Uuid::nil(),
+                    kind: act::Kind::Opened,
+                    wallet_id: None,
+                    amount: None,
+                    reason: None,
+                    at: 0,
+                };
+                act::Entity::insert(act.into_active_model())
+                    .on_conflict_do_nothing()
+                    .exec_without_returning(uow)
+                    .await?;
+            }
         }
-        Place::Opening { seller: user, currency, .. } | Place::Wallet { user, currency, .. } => {
-            // The command may be making the wallet: making it too waits for that.
-            store::make_wallet(uow, &(user.clone(), *currency)).await?;
-            uow.lock(store::owned_by(user, *currency), LockWait::Wait).await?;
+        Place::Wallet { user, currency, .. } => {
+            let row = store::owned_by(user, *currency);
+            if uow.lock(row.clone(), LockWait::Wait).await?.is_empty() {
+                store::make_wallet(uow, &(user.clone(), *currency)).await?;
+                uow.lock(row, LockWait::Wait).await?;
+            }
         }
     }
     Ok(())
+}
+
+/// Whether a lock is one node's only, as on Galera: then an empty place proves nothing, since the command may still come
+/// from another node.
+async fn locks_are_local(uow: &UnitOfWork) -> Result<bool, Error> {
+    let backend = uow.get_database_backend();
+    let Some(question) = Dialect::of(backend).local_locks() else {
+        return Ok(false);
+    };
+    let row = uow.query_one_raw(Statement::from_string(backend, question)).await?;
+    Ok(row.is_some_and(|row| row.try_get_by_index(1).is_ok_and(|on: String| on == "ON")))
 }
 
 /// What the rows say: `None` if the place is empty.
@@ -218,7 +255,6 @@ async fn written<C: ConnectionTrait>(
 ) -> Result<Option<CommandStatus>, Error> {
     let operation = match &command.place {
         Place::Auction { auction, seq } => on_auction(connection, *auction, *seq).await?,
-        Place::Opening { auction, .. } => on_auction(connection, *auction, 1).await?,
         Place::Wallet { user, currency, seq } => {
             let wallet = store::owned_by(user, *currency).one(connection).await?;
             match wallet {

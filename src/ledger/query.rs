@@ -57,12 +57,16 @@ pub struct Auction {
     /// The currency of the amounts.
     pub currency: Currency,
     /// The least first bid.
+    #[serde(with = "rust_decimal::serde::str")]
     pub start_price: Decimal,
     /// The step of the price.
+    #[serde(with = "rust_decimal::serde::str")]
     pub increment: Decimal,
     /// What bids must be multiples of.
+    #[serde(with = "rust_decimal::serde::str_option")]
     pub multiple_of: Option<Decimal>,
     /// The buy-now price that the terms name, whether it is still offered or not.
+    #[serde(with = "rust_decimal::serde::str_option")]
     pub buy_now_price: Option<Decimal>,
     /// The first instant at which a bid counts.
     pub starts_at: DateTime<Utc>,
@@ -73,10 +77,13 @@ pub struct Auction {
     /// Who leads, or has won.
     pub leader: Option<UserId>,
     /// The price, or the price paid; `None` before the first bid.
+    #[serde(with = "rust_decimal::serde::str_option")]
     pub price: Option<Decimal>,
     /// The least bid that would be accepted as things stand; `None` once it is over.
+    #[serde(with = "rust_decimal::serde::str_option")]
     pub next_minimum: Option<Decimal>,
     /// The price at which it can be bought as things stand.
+    #[serde(with = "rust_decimal::serde::str_option")]
     pub buy_now_offer: Option<Decimal>,
     /// How many commands it has accepted, the opening included.
     pub seq: i64,

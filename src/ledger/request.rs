@@ -32,7 +32,8 @@ macro_rules! verb {
             ///
             /// `key` has 1 to 200 bytes, and belongs to the user who gives the command, or to the house. The same key with
             /// another request is [`Error::IdempotencyConflict`](crate::Error::IdempotencyConflict). A refusal leaves the key
-            /// free. See [`AuctionLedger::purge_keys`](crate::AuctionLedger::purge_keys) for how long keys are kept.
+            /// free, and a settlement that only says again what has become of the auction uses none. See
+            /// [`AuctionLedger::purge_keys`](crate::AuctionLedger::purge_keys) for how long keys are kept.
             #[must_use = "a request does nothing until it is awaited"]
             pub fn key(mut self, key: impl Into<String>) -> Self {
                 self.once().key = Some(key.into());
@@ -44,17 +45,23 @@ macro_rules! verb {
             type Output = Result<$output, crate::error::Error>;
             type IntoFuture = futures::future::BoxFuture<'a, Self::Output>;
 
-            fn into_future(self) -> Self::IntoFuture {
+            fn into_future(mut self) -> Self::IntoFuture {
                 Box::pin(async move {
                     self.precheck()?;
                     match self.within {
-                        Some(uow) => self.run(uow).await.map(|done| done.value),
+                        Some(uow) => {
+                            let step = uow.step(self.run(uow), crate::error::Error::is_harmless);
+                            step.await.map(|done| done.value)
+                        }
                         None => {
-                            let name = stringify!($verb);
-                            crate::ledger::request::alone(self.ledger, name, async |uow| {
-                                self.run(uow).await
-                            })
-                            .await
+                            let keyed = self.once().key.is_some();
+                            let verb = &self;
+                            let alone = crate::ledger::request::Alone {
+                                ledger: verb.ledger,
+                                name: stringify!($verb),
+                                keyed,
+                            };
+                            alone.carry_out(async |uow| verb.run(uow).await).await
                         }
                     }
                 })
@@ -65,80 +72,85 @@ macro_rules! verb {
 
 pub(super) use verb;
 
-/// Runs a verb in a unit of work of its own, and again when the database could not order it among its neighbours.
+/// A verb in a unit of work of its own, which is run again when the database could not order it among its neighbours.
 ///
 /// A commit that got no answer is looked up: the verb answers with what has become of it.
-pub(super) async fn alone<F, T>(
-    ledger: &AuctionLedger,
-    name: &'static str,
-    run: F,
-) -> Result<T, Error>
-where
-    F: AsyncFnOnce(&UnitOfWork) -> Result<Done<T>, Error> + Clone,
-    T: Clone,
-{
-    let mut attempts = Attempts::of(&ledger.retry);
-    let mut root = ledger.unit_of_work().name(name);
-    loop {
-        let carried_out = Mutex::new(None);
-        let run = run.clone();
-        let attempt = root.clone().attempt(
-            async |uow| {
-                let done = run(uow).await?;
-                let value = done.value.clone();
-                *carried_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
-                Ok::<_, Error>(value)
-            },
-            attempts.number(),
-        );
-        let failure = match attempt.await {
-            Ok(committed) => return Ok(committed.into_value()),
-            Err(failure) => failure,
-        };
-        let done = carried_out.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let (error, retryable) = match (failure.error, done) {
-            (Error::UnitOfWork(UnitOfWorkError::CommitUnknown { error }), Some(done)) => {
-                match look_up(ledger, &attempts, &done).await {
-                    CommandStatus::Committed => return Ok(done.value),
-                    CommandStatus::NotCommitted => {
-                        (UnitOfWorkError::CommitRefused { error }.into(), true)
-                    }
-                    CommandStatus::Running => {
-                        let command = Box::new(done.command);
-                        return Err(Error::CommitUnknown { command, error });
-                    }
-                }
-            }
-            (error, _) => (error, failure.retryable),
-        };
-        if !attempts.again(retryable).await {
-            return Err(error);
-        }
-        // A server whose default is a snapshot refuses rows that changed after the first statement: not twice.
-        root = root.isolation(IsolationLevel::ReadCommitted);
-    }
+pub(super) struct Alone<'a> {
+    pub(super) ledger: &'a AuctionLedger,
+    pub(super) name: &'static str,
+    /// Whether its request has a key, so that sending it again is safe whatever has become of it.
+    pub(super) keyed: bool,
 }
 
-/// What became of a commit that got no answer; `Running` if that cannot be found out in time.
-async fn look_up<T>(ledger: &AuctionLedger, attempts: &Attempts, done: &Done<T>) -> CommandStatus {
-    let give_up = attempts.look_up_until(Instant::now());
-    let mut pause = Attempts::of(&ledger.retry);
-    loop {
-        let status = tokio::time::timeout_at(give_up, ledger.outcome(&done.command)).await;
-        match status {
-            Ok(Ok(CommandStatus::Committed)) => {
-                if let Some(telling) = &done.telling {
-                    telling.tell();
+impl Alone<'_> {
+    pub(super) async fn carry_out<F, T>(self, run: F) -> Result<T, Error>
+    where
+        F: AsyncFnOnce(&UnitOfWork) -> Result<Done<T>, Error> + Clone,
+        T: Clone,
+    {
+        let mut attempts = Attempts::of(&self.ledger.retry);
+        let mut root = self.ledger.unit_of_work().name(self.name);
+        loop {
+            let carried_out = Mutex::new(None);
+            let run = run.clone();
+            let attempt = root.clone().attempt(
+                async |uow| {
+                    let done = run(uow).await?;
+                    let value = done.value.clone();
+                    *carried_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+                    Ok::<_, Error>(value)
+                },
+                attempts.number(),
+            );
+            let failure = match attempt.await {
+                Ok(committed) => return Ok(committed.into_value()),
+                Err(failure) => failure,
+            };
+            let done = carried_out.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let (error, retryable) = match (failure.error, done) {
+                (Error::UnitOfWork(UnitOfWorkError::CommitUnknown { error }), Some(done)) => {
+                    match self.look_up(&attempts, &done).await {
+                        CommandStatus::Committed => return Ok(done.value),
+                        CommandStatus::NotCommitted => {
+                            (UnitOfWorkError::CommitRefused { error }.into(), true)
+                        }
+                        CommandStatus::Running => {
+                            let command = Box::new(done.command);
+                            (Error::CommitUnknown { command, error }, self.keyed)
+                        }
+                    }
                 }
-                return CommandStatus::Committed;
+                (error, _) => (error, failure.retryable),
+            };
+            if !attempts.again(retryable).await {
+                return Err(error);
             }
-            Ok(Ok(CommandStatus::NotCommitted)) => return CommandStatus::NotCommitted,
-            Ok(Ok(CommandStatus::Running)) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "a commit without an answer could not be looked up")
-            }
-            Err(_) => return CommandStatus::Running,
+            // A server whose default is a snapshot refuses rows that changed after the first statement: not twice.
+            root = root.isolation(IsolationLevel::ReadCommitted);
         }
-        pause.wait().await;
+    }
+
+    /// What became of a commit that got no answer; `Running` if that cannot be found out in time.
+    async fn look_up<T>(&self, attempts: &Attempts, done: &Done<T>) -> CommandStatus {
+        let give_up = attempts.look_up_until(Instant::now());
+        let mut pause = Attempts::of(&self.ledger.retry);
+        loop {
+            let asked = self.ledger.outcome(&done.command);
+            match tokio::time::timeout_at(give_up, asked).await {
+                Ok(Ok(CommandStatus::Committed)) => {
+                    if let Some(telling) = &done.telling {
+                        telling.tell();
+                    }
+                    return CommandStatus::Committed;
+                }
+                Ok(Ok(CommandStatus::NotCommitted)) => return CommandStatus::NotCommitted,
+                Ok(Ok(CommandStatus::Running)) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(?error, "a commit without an answer could not be looked up");
+                }
+                Err(_) => return CommandStatus::Running,
+            }
+            pause.wait().await;
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! How auctions end: settled after their end, each alone or by the sweep of those that are due.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sea_orm::sea_query::ExprTrait;
@@ -8,16 +10,18 @@ use serde::{Deserialize, Serialize};
 
 use super::AuctionLedger;
 use super::batch::{Command, Wish};
+use super::history::vanished;
 use super::once::Once;
 use super::outcome::Done;
 use super::receipt::Outcome;
 use super::request::verb;
+use super::store::{self, Lot};
 use crate::entity::{act, auction};
 use crate::error::Error;
-use crate::id::{AuctionId, OperationId, UserId};
+use crate::id::{AuctionId, OperationId, UserId, WalletId};
 use crate::money::Currency;
 use crate::rules::{AuctionState, Micros, Rejection};
-use crate::unit_of_work::UnitOfWork;
+use crate::unit_of_work::{LockWait, UnitOfWork};
 
 /// What has become of an auction at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +52,7 @@ pub struct Sale {
     /// Who was paid.
     pub seller: UserId,
     /// How much.
+    #[serde(with = "rust_decimal::serde::str")]
     pub price: Decimal,
 }
 
@@ -242,23 +247,50 @@ impl Settle<'_> {
         }
     }
 
-    /// Reads how the auction ended. Its row is locked, and its last act is the one that ended it.
+    /// Reads how the auction ended: under lock, so that no snapshot of the host's shows how it stood before. Its last act is
+    /// the one that ended it.
     async fn repeat(&self, uow: &UnitOfWork) -> Result<Settlement, Error> {
-        let auction = self.ledger.auction(self.command.auction).within(uow).await?;
-        let ended = act::Entity::find_by_id((auction.id.get(), auction.seq)).one(uow).await?;
-        let ended = ended
-            .ok_or_else(|| Error::damaged(format!("auction {} has no last act", auction.id)))?;
-        let sold = (auction.state == AuctionState::Sold)
-            .then_some(())
-            .and(auction.leader.zip(auction.price));
+        let id = self.command.auction;
+        let row = uow.lock(auction::Entity::find_by_id(id.get()), LockWait::Wait).await?.pop();
+        let row = row.ok_or(Error::UnknownAuction { auction: id })?;
+        let ended = act::Entity::find_by_id((row.id, row.seq));
+        let ended = uow.lock(ended, LockWait::Wait).await?.pop();
+        let ended = ended.ok_or_else(|| Error::damaged(format!("auction {id} has no last act")))?;
+        let lot = store::lot(&row)?;
+        let sold = row.winner_wallet_id.zip(row.sold_price);
+        let sold = match sold {
+            Some((winner, price)) => Some(self.sale(uow, &lot, winner, price).await?),
+            None => None,
+        };
         Ok(Settlement {
-            auction: auction.id,
-            seq: auction.seq,
+            auction: id,
+            seq: row.seq,
             operation: ended.operation.into(),
-            currency: auction.currency,
-            sold: sold.map(|(winner, price)| Sale { winner, seller: auction.seller, price }),
+            currency: lot.terms.currency,
+            sold,
             at: Micros::new(ended.at).datetime(),
             repeated: true,
+        })
+    }
+
+    async fn sale(
+        &self,
+        uow: &UnitOfWork,
+        lot: &Lot,
+        winner: i64,
+        price: i64,
+    ) -> Result<Sale, Error> {
+        let wallets = BTreeSet::from([lot.standing.seller, winner.into()]);
+        let clock = &self.ledger.clock;
+        let locked = store::lock_wallets(uow, clock, &wallets, &BTreeSet::new()).await?;
+        let user = |wallet: WalletId| {
+            let account = locked.accounts.get(&wallet);
+            account.map(|account| account.owner.clone()).ok_or_else(|| vanished(wallet.get()))
+        };
+        Ok(Sale {
+            winner: user(winner.into())?,
+            seller: user(lot.standing.seller)?,
+            price: lot.terms.currency.decimal_of_minor(price),
         })
     }
 }

@@ -29,8 +29,10 @@ pub struct Wallet {
     /// The currency of the amounts.
     pub currency: Currency,
     /// What the user can spend.
+    #[serde(with = "rust_decimal::serde::str")]
     pub available: Decimal,
     /// What is promised to open auctions.
+    #[serde(with = "rust_decimal::serde::str")]
     pub held: Decimal,
 }
 
@@ -233,6 +235,7 @@ impl Withdraw<'_> {
         let owners = BTreeSet::from([self.transfer.owner.clone()]);
         let mut locked =
             store::lock_wallets(uow, &self.ledger.clock, &BTreeSet::new(), &owners).await?;
+        let now = locked.now_after(locked.now);
         let wallet = locked.of(&self.transfer.owner)?;
         let account = wallet.and_then(|wallet| locked.accounts.remove(&wallet));
         let available = account.as_ref().map_or(0, |account| account.available);
@@ -243,7 +246,7 @@ impl Withdraw<'_> {
             return Err(Rejection::InsufficientFunds { needed, available }.into());
         };
         // From here the withdrawal must succeed: every refusal has been given above.
-        self.transfer.write(uow, account, amount, locked.now).await
+        self.transfer.write(uow, account, amount, now).await
     }
 }
 
@@ -280,12 +283,8 @@ impl Transfer {
         Self { direction, owner, amount, memo: None, once: Once::new() }
     }
 
-    /// What can be refused without the database. With a key only what the key needs: it is resolved before the rest is
-    /// looked at.
     fn precheck(&self) -> Result<(), Error> {
-        self.owner.0.validate()?;
-        self.once.check()?;
-        if self.once.key.is_some() { Ok(()) } else { self.check() }
+        self.once.precheck(Some(&self.owner.0), || self.check())
     }
 
     fn check(&self) -> Result<(), Error> {

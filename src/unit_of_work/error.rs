@@ -98,8 +98,8 @@ pub enum Error {
         #[source]
         error: DbErr,
     },
-    /// The database refused the commit. Nothing is stored.
-    #[error("the database refused the commit")]
+    /// The database refused the commit, or has never got it. Nothing is stored.
+    #[error("the commit did not happen")]
     CommitRefused {
         /// What the database said.
         #[source]
@@ -181,6 +181,9 @@ pub enum Cause {
     /// The future of a statement was dropped before its answer came.
     #[error("a statement was cancelled before its answer came")]
     StatementDropped,
+    /// A command of several statements was cut short: half of it may have been written.
+    #[error("a command was cut short between its statements")]
+    Interrupted,
     /// A merged block ended in an error: its writes cannot be undone without those of its parent.
     #[error("a merged block failed")]
     MergedBlock,

@@ -264,6 +264,19 @@ impl UnitOfWork {
         self.session.register(self.block, |hooks, depth| hooks.stage(depth, Box::new(staged)));
     }
 
+    /// Takes a step of several statements: no other step and no nested block comes in between, and if it is cut short, by a
+    /// drop or by an error that is not `harmless`, this block is broken.
+    pub(crate) async fn step<T, E>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+        harmless: impl FnOnce(&E) -> bool,
+    ) -> Result<T, E>
+    where
+        E: From<Error>,
+    {
+        self.session.step(self.block, work, harmless).await
+    }
+
     async fn nest(&self, nesting: Nesting) -> Result<Self, Error> {
         let block = self.session.nest(self.block, nesting).await?;
         Ok(Self { session: Arc::clone(&self.session), block, owner: true })

@@ -64,7 +64,8 @@ impl Retry {
     /// No new attempt begins later than this after the first one began. An attempt that is under way is not cut off.
     /// Default: none.
     ///
-    /// It is also how long a verb of the ledger looks up a commit that got no answer; without a deadline five seconds.
+    /// It is also until when a verb of the ledger looks up a commit that got no answer: at least for a second, and without
+    /// a deadline for five.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
@@ -110,6 +111,9 @@ pub(crate) struct Attempts {
 /// How long a commit without an answer is looked up where no deadline says otherwise.
 const LOOK_UP: Duration = Duration::from_secs(5);
 
+/// How long it is looked up at least, however early the deadline.
+const SHORTEST_LOOK_UP: Duration = Duration::from_secs(1);
+
 impl Attempts {
     pub(crate) fn of(retry: &Retry) -> Self {
         Self { retry: retry.clone(), start: Instant::now(), number: 1 }
@@ -142,10 +146,13 @@ impl Attempts {
 
     /// Until when what became of an attempt is looked up.
     pub(crate) fn look_up_until(&self, now: Instant) -> Instant {
-        match self.retry.deadline {
-            Some(limit) => self.start.checked_add(limit).unwrap_or(now).max(now),
-            None => now.checked_add(LOOK_UP).unwrap_or(now),
-        }
+        let after = |start: Instant, pause| start.checked_add(pause);
+        let limit = match self.retry.deadline {
+            Some(limit) => after(self.start, limit).or_else(|| after(now, LOOK_UP)),
+            None => after(now, LOOK_UP),
+        };
+        // What took so long may have been the commit itself: the database is asked all the same.
+        limit.max(after(now, SHORTEST_LOOK_UP)).unwrap_or(now)
     }
 }
 

@@ -8,6 +8,7 @@
 mod ending;
 mod nested;
 mod stack;
+mod step;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -42,6 +43,8 @@ pub(super) struct Session {
     backend: DbBackend,
     /// Statements that put back what outlives the transaction.
     restore: Vec<String>,
+    /// Held by whoever takes a step of several statements, and by whoever opens a nested block.
+    turn: tokio::sync::Mutex<()>,
     runtime: Handle,
     pub(super) name: Option<Arc<str>>,
     pub(super) attempt: u32,
@@ -159,6 +162,7 @@ impl Session {
             state: Mutex::new(State::new()),
             backend,
             restore: Vec::new(),
+            turn: tokio::sync::Mutex::default(),
             runtime: Handle::current(),
             name: options.name.clone(),
             attempt,

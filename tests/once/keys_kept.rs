@@ -1,5 +1,7 @@
 //! How long keys are kept: until they are purged, and no money depends on them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use auction_ledger::entity::key;
@@ -32,9 +34,9 @@ on_every_backend! {
     }
 
     async fn a_purge_of_many_keys_works_in_batches(world: &World) {
-        let (ledger, _) = ledger(world);
+        let (ledger, clock) = ledger(world);
         let day = start().timestamp_micros() - 86_400_000_000;
-        // Instants of one, of two, and of a hundred keys.
+        // Instants of one, of two, and of eleven keys.
         for (count, at) in [(1_500_i64, 0), (1_000, 2), (1_100, 11)] {
             let rows = (0..count).map(|n| key::ActiveModel {
                 scope: Set(b"user ann".to_vec()),
@@ -49,7 +51,15 @@ on_every_backend! {
             }
         }
         ledger.deposit("ann", WON, 5.into()).key("young").await?;
+        let deletions = Arc::new(AtomicUsize::new(0));
+        let mut db = world.connect(1).await;
+        let seen = Arc::clone(&deletions);
+        db.set_metric_callback(move |told| {
+            seen.fetch_add(usize::from(told.statement.sql.starts_with("DELETE")), Ordering::SeqCst);
+        });
+        let ledger = auction_ledger::AuctionLedger::new(db).clock(clock);
         assert_eq!(ledger.purge_keys(Duration::from_secs(3_600)).await?, 3_600);
+        assert_eq!(deletions.load(Ordering::SeqCst), 4, "a thousand at a time");
         assert_eq!(Books::read(world.db()).await?.keys.len(), 1);
     }
 }

@@ -5,6 +5,7 @@ mod keys;
 mod keys_kept;
 mod outcome;
 mod repeated;
+mod steps;
 
 use auction_ledger::{Auction, Bid};
 use auction_ledger::{

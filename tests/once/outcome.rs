@@ -144,6 +144,114 @@ on_every_backend! {
         assert_eq!(Books::read(world.db()).await?, before, "looking up makes no wallet");
     }
 
+    async fn a_command_that_was_never_sent_is_not_committed(world: &World) {
+        let (ledger, _, auction) = house(world).await?;
+        let on_auction = |auction: i64, seq: i64| -> CommandRef {
+            let place = serde_json::json!({ "auction": { "auction": auction, "seq": seq } });
+            let command = serde_json::json!({ "operation": OperationId::new(), "place": place });
+            serde_json::from_value(command).unwrap()
+        };
+        let before = Books::read(world.db()).await?;
+        for command in [
+            on_wallet("ann", 99),
+            on_wallet("ann", 1),
+            on_wallet("nobody", 1),
+            on_auction(auction.get(), 99),
+            on_auction(auction.get(), 1),
+            on_auction(999, 1),
+            on_auction(999, 7),
+        ] {
+            let status = ledger.outcome(&command).await?;
+            assert_eq!(status, CommandStatus::NotCommitted, "{command:?}");
+        }
+        let nobody = ledger.outcome(&on_wallet("", 1)).await;
+        assert!(matches!(nobody, Err(Error::InvalidUser(_))), "{nobody:?}");
+        assert_eq!(Books::read(world.db()).await?, before, "looking up leaves nothing behind");
+    }
+
+    /// On PostgreSQL a lock does not wait for a row that somebody is still making.
+    async fn a_bid_on_an_auction_that_its_own_unit_opens_is_running(world: &World) {
+        let (ledger, _, _) = house(world).await?;
+        let (placed, bid) = oneshot::channel();
+        let (end, ended) = oneshot::channel::<()>();
+        let host = ledger.clone();
+        let unit = tokio::spawn(async move {
+            host.atomic(async |uow| {
+                let opened = host.open_auction("sam", "y", super::terms()).within(uow).await?;
+                let bid = host.place_bid(opened.id, "ann", 100.into()).within(uow).await?;
+                placed.send(bid.command()).unwrap();
+                ended.await.unwrap();
+                Ok::<_, Error>(())
+            })
+            .await
+            .map(|done| done.into_value())
+        });
+        let bid = bid.await?;
+        assert_eq!(ledger.outcome(&bid).await?, CommandStatus::Running);
+        end.send(()).unwrap();
+        unit.await??;
+        assert_eq!(ledger.outcome(&bid).await?, CommandStatus::Committed);
+    }
+
+    async fn what_is_not_committed_is_not_believed(world: &World) {
+        if world.database() != Database::Mariadb {
+            return Ok(()); // the only one that reads what is not committed, if it is told to
+        }
+        let (ledger, _, auction) = house(world).await?;
+        let db = world.connect(1).await;
+        let dirty = "SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
+        sea_orm::ConnectionTrait::execute_unprepared(&db, dirty).await?;
+        let dirty = AuctionLedger::new(db);
+        let undone = ledger.atomic(async |uow| {
+            let bid = ledger.place_bid(auction, "ann", 100.into()).within(uow).await?.command();
+            let dirty = dirty.clone();
+            let status = tokio::spawn(async move { dirty.outcome(&bid).await }).await.unwrap()?;
+            assert_eq!(status, CommandStatus::Running);
+            Err::<(), _>(Error::UnknownAuction { auction })
+        });
+        assert!(matches!(undone.await, Err(Error::UnknownAuction { .. })));
+    }
+
+    /// The client is gone, and its COMMIT arrives while the verb looks it up; a rival waits for the same rows.
+    async fn a_commit_that_arrives_late_is_waited_for(world: &World) {
+        if world.database() == Database::Sqlite {
+            return Ok(());
+        }
+        let (direct, clock, auction) = house(world).await?;
+        for (ask, user) in [(Ask::Deposit(5), "ann"), (Ask::Bid(100), "ann"), (Ask::Open, "ann")] {
+            let link = Link::to(world).await;
+            let db = world.database().connect(link.url(), 2).await;
+            let ledger = AuctionLedger::new(db).clock(clock.clone());
+            let before = Books::read(world.db()).await?;
+            link.cut_at("COMMIT", Cut::Late);
+            let rival = tokio::spawn({
+                let direct = direct.clone();
+                async move { direct.deposit(user, WON, 1.into()).await }
+            });
+            ask.send(&ledger, auction, None).await?;
+            rival.await??;
+            let books = Books::read(world.db()).await?;
+            books.check();
+            assert_eq!((link.cuts(), added(&before, &books)), (1, 2), "{ask:?} once, and the rival");
+        }
+    }
+
+    async fn a_deadline_beyond_all_time_is_no_deadline(world: &World) {
+        if world.database() == Database::Sqlite {
+            return Ok(());
+        }
+        let (_, clock, _) = house(world).await?;
+        for deadline in [Duration::MAX, Duration::ZERO] {
+            let link = Link::to(world).await;
+            let db = world.database().connect(link.url(), 2).await;
+            let retry = Retry::new().deadline(deadline);
+            let ledger = AuctionLedger::new(db).clock(clock.clone()).retry(retry);
+            link.cut_at("COMMIT", Cut::BeforeReply);
+            ledger.deposit("ann", WON, 5.into()).await?;
+            assert_eq!(link.cuts(), 1);
+        }
+    }
+
     async fn a_hosts_own_commit_can_be_looked_up_by_the_receipt(world: &World) {
         if world.database() == Database::Sqlite {
             return Ok(());

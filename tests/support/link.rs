@@ -21,6 +21,8 @@ pub(crate) enum Cut {
     AfterRequest,
     /// The server has answered, and the client never learns it.
     BeforeReply,
+    /// The client has left at once, and the server gets the request a second and a half later.
+    Late,
 }
 
 /// Asked once for each request, with its text: whether to cut the link there, and how.
@@ -183,6 +185,13 @@ async fn carry(client: TcpStream, server: TcpStream, wire: Arc<Wire>) {
                 wire.note(text.into_owned(), asking);
                 asking = true;
                 if cut == Some(Cut::BeforeRequest) {
+                    return;
+                }
+                if cut == Some(Cut::Late) {
+                    drop((from_client, to_client));
+                    tokio::time::sleep(Duration::from_millis(1_500)).await;
+                    _ = to_server.write_all(&request[..length]).await;
+                    _ = from_server.read(&mut reply).await;
                     return;
                 }
                 if to_server.write_all(&request[..length]).await.is_err() {

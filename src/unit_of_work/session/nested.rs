@@ -35,6 +35,7 @@ impl Session {
         parent: BlockId,
         nesting: Nesting,
     ) -> Result<BlockId, Error> {
+        let _turn = self.turn.lock().await;
         let connection = self.enter(parent).await?;
         match self.plan(parent, nesting)? {
             Plan::Opened(id) => Ok(id),
