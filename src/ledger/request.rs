@@ -27,7 +27,7 @@ macro_rules! verb {
                 Box::pin(async move {
                     self.check()?;
                     match self.within {
-                        Some(uow) => self.run(uow).await,
+                        Some(uow) => uow.wholly(self.run(uow)).await,
                         None => {
                             let name = stringify!($verb);
                             crate::ledger::request::alone(self.ledger, name, async |uow| {

@@ -178,7 +178,7 @@ pub enum Cause {
     /// A statement failed: what the database said.
     #[error(transparent)]
     Statement(DbErr),
-    /// The future of a statement was dropped before its answer came.
+    /// The future of a statement, or of a verb of the ledger, was dropped before its answer came.
     #[error("a statement was cancelled before its answer came")]
     StatementDropped,
     /// A merged block ended in an error: its writes cannot be undone without those of its parent.

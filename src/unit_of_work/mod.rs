@@ -263,6 +263,16 @@ impl UnitOfWork {
         self.session.register(self.block, |hooks, depth| hooks.stage(depth, Box::new(staged)));
     }
 
+    /// Runs work of the crate itself that takes several statements: if it is dropped, it breaks this block.
+    ///
+    /// While it waits for the connection between two of them, no statement is on its way that would.
+    pub(crate) async fn wholly<F: Future>(&self, work: F) -> F::Output {
+        let mut unfinished = Unfinished(Some(self));
+        let output = work.await;
+        unfinished.0 = None;
+        output
+    }
+
     async fn nest(&self, nesting: Nesting) -> Result<Self, Error> {
         let block = self.session.nest(self.block, nesting).await?;
         Ok(Self { session: Arc::clone(&self.session), block, owner: true })
@@ -316,6 +326,17 @@ impl UnitOfWork {
 
     fn own(&self) -> Result<(), Error> {
         if self.owner && self.block != ROOT { Ok(()) } else { Err(Error::NotOwner) }
+    }
+}
+
+/// Work in a block that has begun and not come to its end.
+struct Unfinished<'a>(Option<&'a UnitOfWork>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(uow) = self.0 {
+            uow.session.break_dropped(uow.block);
+        }
     }
 }
 

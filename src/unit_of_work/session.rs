@@ -73,11 +73,8 @@ impl<'a> Attempt<'a> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if !self.answered {
-            let mut state = self.session.state();
-            state.unanswered = true;
-            if let Ok(depth) = state.depth(self.block) {
-                state.break_block(depth, Cause::StatementDropped);
-            }
+            self.session.state().unanswered = true;
+            self.session.break_dropped(self.block);
         }
     }
 }
@@ -96,11 +93,7 @@ struct Sent<'a, T: 'static> {
 impl<T: 'static> Drop for Sent<'_, T> {
     fn drop(&mut self) {
         if let Some(statement) = self.statement.take() {
-            let mut state = self.session.state();
-            if let Ok(depth) = state.depth(self.block) {
-                state.break_block(depth, Cause::StatementDropped);
-            }
-            drop(state);
+            self.session.break_dropped(self.block);
             self.session.runtime.spawn(statement.map(drop));
         }
     }
@@ -286,6 +279,14 @@ impl Session {
         let unanswered = std::mem::take(&mut self.state().unanswered);
         if unanswered && let Err(error) = transaction.execute_unprepared("SELECT 1").await {
             tracing::debug!(%error, "the answer of a cancelled statement");
+        }
+    }
+
+    /// Breaks the block `id`, in which something was dropped before its end.
+    pub(super) fn break_dropped(&self, id: BlockId) {
+        let mut state = self.state();
+        if let Ok(depth) = state.depth(id) {
+            state.break_block(depth, Cause::StatementDropped);
         }
     }
 
