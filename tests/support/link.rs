@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::World;
+use super::gate::Gate;
 
 /// Where to cut the link when a request with a certain text comes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,7 @@ struct Wire {
     requests: Mutex<Vec<String>>,
     cut: Mutex<Option<(&'static str, Cut)>>,
     delay: Mutex<Duration>,
+    gate: Gate,
 }
 
 impl Link {
@@ -62,6 +64,11 @@ impl Link {
     /// Cuts the link once, at the next request that contains `text`.
     pub(crate) fn cut_at(&self, text: &'static str, cut: Cut) {
         *self.wire.cut.lock().unwrap() = Some((text, cut));
+    }
+
+    /// The gate that every reply passes.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.wire.gate
     }
 
     /// Every reply comes this much later from now on.
@@ -130,6 +137,9 @@ async fn carry(client: TcpStream, server: TcpStream, wire: Arc<Wire>) {
                 let text = String::from_utf8_lossy(&request[..length]);
                 let cut = wire.cut_for(&text);
                 wire.note(text.into_owned(), asking);
+                if !asking {
+                    wire.gate.request();
+                }
                 asking = true;
                 match cut {
                     Some(Cut::BeforeRequest) => return,
@@ -148,6 +158,7 @@ async fn carry(client: TcpStream, server: TcpStream, wire: Arc<Wire>) {
                 asking = false;
                 let delay = *wire.delay.lock().unwrap();
                 tokio::time::sleep(delay).await;
+                wire.gate.reply().await;
                 if to_client.write_all(&reply[..length]).await.is_err() {
                     return;
                 }
