@@ -234,13 +234,15 @@ on_every_backend! {
             })
         })
         .await?;
-        sweep(&bench, "after_rollback", Stores::Parts, led, |bench, auction, _| {
+        sweep(&bench, "after_rollback", Stores::Parts, led, |bench, auction, log| {
             Box::pin(async move {
                 let failed = bench.ledger.atomic(async |uow| {
                     let ledger = bench.ledger.clone();
                     uow.after_rollback(move |_| async move {
                         ledger.place_bid(auction, "ann", 50.into()).await.map(drop)
                     });
+                    // Behind the other callback, as above.
+                    log.watch(uow);
                     bench.ledger.place_bid(auction, "bob", 30.into()).within(uow).await?;
                     Err::<(), _>(refusal())
                 });
