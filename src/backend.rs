@@ -3,11 +3,13 @@
 //! Everything outside asks questions of this module ([`ErrorKind::of`], [`Dialect`]) and never matches on
 //! [`DbBackend`] itself.
 
+mod detached;
 mod dialect;
 mod error_kind;
 mod pool;
 mod transaction_control;
 
+pub(crate) use detached::Detached;
 pub(crate) use dialect::Dialect;
 pub use error_kind::ErrorKind;
 pub(crate) use pool::pool_id;

@@ -20,6 +20,7 @@
     missing_docs
 )]
 
+mod cancel;
 mod endings;
 mod harness;
 mod ledger;

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::AuctionLedger;
 use super::outcome::{CommandRef, Done};
 use super::receipt::Outcome;
-use crate::backend::Dialect;
+use crate::backend::{Detached, Dialect};
 use crate::clock::Clock;
 use crate::entity::key;
 use crate::error::{Error, TextError};
@@ -361,7 +361,7 @@ impl AuctionLedger {
     /// ```
     pub async fn purge_keys(&self, older_than: Duration) -> Result<u64, Error> {
         let age = i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX);
-        let before = self.clock.now(&self.db).await?.get().saturating_sub(age);
+        let before = self.clock.now(&Detached(&self.db)).await?.get().saturating_sub(age);
         let mut purged = 0_u64;
         loop {
             let batch = self.retry.atomic(self.unit_of_work().name("PurgeKeys"), async |uow| {

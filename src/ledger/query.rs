@@ -34,7 +34,7 @@ macro_rules! query {
                 Box::pin(async move {
                     match self.within {
                         Some(uow) => self.read(uow).await,
-                        None => self.read(&self.ledger.db).await,
+                        None => self.read(&crate::backend::Detached(&self.ledger.db)).await,
                     }
                 })
             }

@@ -16,6 +16,7 @@ use super::outcome::Done;
 use super::receipt::Outcome;
 use super::request::verb;
 use super::store::{self, Lot};
+use crate::backend::Detached;
 use crate::entity::{act, auction};
 use crate::error::Error;
 use crate::id::{AuctionId, OperationId, UserId, WalletId};
@@ -140,7 +141,7 @@ impl AuctionLedger {
     /// # Ok(()) }
     /// ```
     pub async fn settle_due(&self, limit: u64) -> Result<Sweep, Error> {
-        let now = self.clock.now(&self.db).await?;
+        let now = self.clock.now(&Detached(&self.db)).await?;
         let mut sweep = Sweep::default();
         let mut last = None;
         while count(&sweep) < limit {
@@ -189,7 +190,7 @@ impl AuctionLedger {
                 auction::Column::OriginalEndsAt.eq(ends_at).and(auction::Column::Id.gt(id));
             due = due.filter(auction::Column::OriginalEndsAt.gt(ends_at).or(same_end));
         }
-        Ok(due.into_tuple().all(&self.db).await?)
+        Ok(due.into_tuple().all(&Detached(&self.db)).await?)
     }
 }
 

@@ -132,8 +132,9 @@ impl Root {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent, nothing is stored and no callback runs. Dropped later, the commit and the
-    /// callbacks go on in a task of their own. The pool never gets a connection back with a transaction on it.
+    /// Dropped while `f` or a `before_commit` callback runs, nothing is stored and no `on_commit` callback runs. Dropped
+    /// later, the commit and the callbacks go on in a task of their own. The pool never gets a connection back with a
+    /// transaction on it.
     pub async fn atomic<F, T, E>(self, f: F) -> Result<Committed<T>, E>
     where
         F: AsyncFnOnce(&UnitOfWork) -> Result<T, E>,

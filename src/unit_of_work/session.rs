@@ -76,11 +76,8 @@ impl<'a> Attempt<'a> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if !self.answered {
-            let mut state = self.session.state();
-            state.unanswered = true;
-            if let Ok(depth) = state.depth(self.block) {
-                state.break_block(depth, Cause::StatementDropped);
-            }
+            self.session.state().unanswered = true;
+            self.session.break_off(self.block, Cause::StatementDropped);
         }
     }
 }
@@ -99,11 +96,7 @@ struct Sent<'a, T: 'static> {
 impl<T: 'static> Drop for Sent<'_, T> {
     fn drop(&mut self) {
         if let Some(statement) = self.statement.take() {
-            let mut state = self.session.state();
-            if let Ok(depth) = state.depth(self.block) {
-                state.break_block(depth, Cause::StatementDropped);
-            }
-            drop(state);
+            self.session.break_off(self.block, Cause::StatementDropped);
             self.session.runtime.spawn(statement.map(drop));
         }
     }
@@ -290,6 +283,14 @@ impl Session {
         let unanswered = std::mem::take(&mut self.state().unanswered);
         if unanswered && let Err(error) = transaction.execute_unprepared("SELECT 1").await {
             tracing::debug!(%error, "the answer of a cancelled statement");
+        }
+    }
+
+    /// Breaks the block `id`, in which something did not come to its end.
+    fn break_off(&self, id: BlockId, cause: Cause) {
+        let mut state = self.state();
+        if let Ok(depth) = state.depth(id) {
+            state.break_block(depth, cause);
         }
     }
 

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::World;
+use super::gate::Gate;
 
 /// Where to cut the link when a certain request comes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,7 @@ struct Wire {
     /// Whether nothing gets through any more, on no connection.
     down: watch::Sender<bool>,
     delay: Mutex<Duration>,
+    gate: Gate,
 }
 
 impl Link {
@@ -118,6 +120,11 @@ impl Link {
         self.wire.down.send_replace(false);
     }
 
+    /// The gate that every reply passes.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.wire.gate
+    }
+
     /// Every reply comes this much later from now on.
     pub(crate) fn delay(&self, delay: Duration) {
         *self.wire.delay.lock().unwrap() = delay;
@@ -183,6 +190,9 @@ async fn carry(client: TcpStream, server: TcpStream, wire: Arc<Wire>) {
                 let text = String::from_utf8_lossy(&request[..length]);
                 let cut = wire.cut_for(&text);
                 wire.note(text.into_owned(), asking);
+                if !asking {
+                    wire.gate.request();
+                }
                 asking = true;
                 if cut == Some(Cut::BeforeRequest) {
                     return;
@@ -209,6 +219,7 @@ async fn carry(client: TcpStream, server: TcpStream, wire: Arc<Wire>) {
                 asking = false;
                 let delay = *wire.delay.lock().unwrap();
                 tokio::time::sleep(delay).await;
+                wire.gate.reply().await;
                 if to_client.write_all(&reply[..length]).await.is_err() {
                     return;
                 }

@@ -16,6 +16,7 @@
 
 mod books;
 mod database;
+mod gate;
 pub(crate) mod link;
 mod race;
 mod vectors;

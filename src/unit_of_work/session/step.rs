@@ -19,10 +19,7 @@ struct Step<'a> {
 impl Drop for Step<'_> {
     fn drop(&mut self) {
         if !self.whole {
-            let mut state = self.session.state();
-            if let Ok(depth) = state.depth(self.block) {
-                state.break_block(depth, Cause::Interrupted);
-            }
+            self.session.break_off(self.block, Cause::Interrupted);
         }
     }
 }
