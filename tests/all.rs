@@ -21,6 +21,7 @@
 )]
 
 mod endings;
+mod faults;
 mod harness;
 mod ledger;
 mod reference;
