@@ -35,6 +35,19 @@ on_every_backend! {
         assert_eq!(ledger.place_bid(other, "dan", 100.into()).await?.at, start());
     }
 
+    async fn a_wallets_clock_never_goes_back(world: &World) {
+        let (ledger, clock) = ledger(world);
+        charge(&ledger, &["ann"], 100).await?;
+        for back in 1..=3 {
+            clock.set(start() - TimeDelta::minutes(back));
+            ledger.withdraw("ann", WON, 1.into()).await?;
+            ledger.deposit("ann", WON, 1.into()).await?;
+        }
+        let journal = ledger.entries("ann", WON).await?;
+        assert!(journal.iter().all(|entry| entry.at == start()), "{journal:?}");
+        books(world).await?;
+    }
+
     async fn a_bid_and_its_entries_have_one_instant(world: &World) {
         let ledger = AuctionLedger::new(world.db().clone());
         charge(&ledger, &["ann", "bob"], 10_000).await?;
