@@ -1,5 +1,5 @@
-//! The connection of a verb is cut at every boundary of its conversation with the server, one after the other, until the verb
-//! gets through unharmed.
+//! The connection of a verb is cut at every boundary of its conversation with the server, one after the other, until
+//! the verb gets through unharmed.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use sea_orm::DatabaseConnection;
 
 use super::{Log, Result, Wish, audit, close_the_house, on_servers, terms};
 use crate::support::link::{Cut, Link};
-use crate::support::World;
+use crate::support::{Books, Database, World};
 
 /// The verbs; each finds its auction as it needs it.
 #[derive(Clone, Copy, Debug)]
@@ -37,18 +37,25 @@ pub(super) const VERBS: [Verb; 8] = [
 ];
 
 /// A ledger whose connection does not fail, for what comes before.
-pub(super) struct House<'a> {
-    pub(super) world: &'a World,
+pub(super) struct House {
+    pub(super) database: Database,
+    pub(super) url: String,
+    pub(super) db: DatabaseConnection,
     pub(super) ledger: AuctionLedger,
     pub(super) clock: ManualClock,
     pub(super) log: Log,
 }
 
-impl<'a> House<'a> {
-    pub(super) async fn new(world: &'a World) -> Result<Self> {
+impl House {
+    pub(super) async fn new(world: &World) -> Result<Self> {
+        Self::on(world.database(), world.url(), world.db()).await
+    }
+
+    pub(super) async fn on(database: Database, url: &str, db: &DatabaseConnection) -> Result<Self> {
         let clock = ManualClock::new(DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000));
-        let ledger = AuctionLedger::new(world.db().clone()).clock(clock.clone());
-        let house = Self { world, ledger, clock, log: Log::new("command") };
+        let ledger = AuctionLedger::new(db.clone()).clock(clock.clone());
+        let (url, db, log) = (url.to_owned(), db.clone(), Log::new("command"));
+        let house = Self { database, url, db, ledger, clock, log };
         for user in ["ann", "bob"] {
             let user = user.to_owned();
             house.log.send(&house.ledger, Wish::Deposit { user, amount: 1_000_000 }).await?;
@@ -66,7 +73,9 @@ impl<'a> House<'a> {
                 let terms = terms().ends_in(Duration::from_secs(3600));
                 Wish::Open { seller: "sam".to_owned(), terms }
             }
-            Verb::Outbid => Wish::Bid { auction: self.led().await?, user: bob(), amount: 15.into() },
+            Verb::Outbid => {
+                Wish::Bid { auction: self.led().await?, user: bob(), amount: 15.into() }
+            }
             Verb::Buy => Wish::Buy { auction: self.led().await?, user: bob() },
             Verb::Settle => {
                 let auction = self.led().await?;
@@ -93,18 +102,22 @@ impl<'a> House<'a> {
         AuctionLedger::new(pool.clone()).clock(self.clock.clone()).retry(retry)
     }
 
+    pub(super) async fn audit(&self) -> Result<Books> {
+        audit(self.database, &self.db, &self.log).await
+    }
+
     /// Calls off whatever is open, and finds that nobody holds anything.
     pub(super) async fn close(&self) -> Result {
-        close_the_house(self.world.database(), self.world.db(), &self.ledger, &self.log).await
+        close_the_house(self.database, &self.db, &self.ledger, &self.log).await
     }
 }
 
 /// Cuts the verb at its first boundary, its second, and so on; the number of boundaries it has.
-async fn cut_everywhere(house: &House<'_>, verb: Verb, cut: Cut) -> Result<usize> {
+async fn cut_everywhere(house: &House, verb: Verb, cut: Cut) -> Result<usize> {
     for n in 0.. {
         let wish = house.wish(verb).await?;
-        let link = Link::to(house.world).await;
-        let pool = house.world.database().connect(link.url(), 2).await;
+        let link = Link::to_url(&house.url).await;
+        let pool = house.database.connect(link.url(), 2).await;
         let ledger = house.behind(&pool);
         link.cut_nth(n, cut);
         let outcome = house.log.send(&ledger, wish).await;
@@ -112,9 +125,13 @@ async fn cut_everywhere(house: &House<'_>, verb: Verb, cut: Cut) -> Result<usize
         // Whoever comes next finds a clean connection.
         link.mend();
         let next = Wish::Deposit { user: "next".to_owned(), amount: 1 };
-        house.log.send(&ledger, next).await.map_err(|error| format!("{verb:?}, {cut:?} {n}: {error:?}"))?;
+        house
+            .log
+            .send(&ledger, next)
+            .await
+            .map_err(|error| format!("{verb:?}, {cut:?} {n}: {error:?}"))?;
         pool.close().await?;
-        audit(house.world.database(), house.world.db(), &house.log).await?;
+        house.audit().await?;
         if cuts == 0 {
             outcome?;
             return Ok(n);

@@ -5,7 +5,7 @@ use sea_orm::ConnectionTrait;
 use super::boundaries::{House, VERBS, Verb};
 use super::load::{Dice, Load, Market};
 use super::log::times_stored;
-use super::{Log, Result, audit, close_the_house, on_postgres, on_servers};
+use super::{Log, Result, Wish, audit, close_the_house, on_postgres, on_servers};
 use crate::support::link::{Cut, Link, says};
 use crate::support::scale;
 
@@ -18,16 +18,23 @@ enum Afterwards {
 
 /// Sends a verb whose COMMIT is cut off; whether it answered `Ok`, and how often it is stored.
 async fn cut_at_commit(
-    house: &House<'_>,
+    house: &House,
     verb: Verb,
     cut: Cut,
     afterwards: Afterwards,
-    before: &str,
 ) -> Result<(bool, usize)> {
     let wish = house.wish(verb).await?;
-    house.world.db().execute_unprepared(before).await?;
-    let link = Link::to(house.world).await;
-    let pool = house.world.database().connect(link.url(), 2).await;
+    cut_wish_at_commit(house, (verb, wish), cut, afterwards).await
+}
+
+async fn cut_wish_at_commit(
+    house: &House,
+    (verb, wish): (Verb, Wish),
+    cut: Cut,
+    afterwards: Afterwards,
+) -> Result<(bool, usize)> {
+    let link = Link::to_url(&house.url).await;
+    let pool = house.database.connect(link.url(), 2).await;
     link.cut_at("COMMIT", cut);
     if afterwards == Afterwards::Unreachable {
         link.stay_down_when_cut();
@@ -42,7 +49,7 @@ async fn cut_at_commit(
     assert_eq!(link.cuts(), 1, "{verb:?}: {outcome:?}");
     link.mend();
     pool.close().await?;
-    let books = audit(house.world.database(), house.world.db(), &house.log).await?;
+    let books = house.audit().await?;
     Ok((outcome.is_ok(), times_stored(&books, &note)))
 }
 
@@ -51,7 +58,8 @@ on_servers! {
         let house = House::new(world).await?;
         for afterwards in [Afterwards::Reachable, Afterwards::Unreachable] {
             for verb in VERBS {
-                let (ok, stored) = cut_at_commit(&house, verb, Cut::BeforeRequest, afterwards, "SELECT 1").await?;
+                let (ok, stored) =
+                    cut_at_commit(&house, verb, Cut::BeforeRequest, afterwards).await?;
                 assert_eq!(stored, usize::from(ok), "{verb:?}, {afterwards:?}");
                 assert!(!ok || afterwards == Afterwards::Reachable, "{verb:?} cannot know");
             }
@@ -64,7 +72,7 @@ on_servers! {
         for cut in [Cut::AfterRequest, Cut::BeforeReply] {
             for afterwards in [Afterwards::Reachable, Afterwards::Unreachable] {
                 for verb in VERBS {
-                    let (ok, stored) = cut_at_commit(&house, verb, cut, afterwards, "SELECT 1").await?;
+                    let (ok, stored) = cut_at_commit(&house, verb, cut, afterwards).await?;
                     assert_eq!(stored, 1, "{verb:?}, {cut:?}, {afterwards:?}");
                     assert!(!ok || afterwards == Afterwards::Reachable, "{verb:?} cannot know");
                 }
@@ -118,12 +126,38 @@ on_postgres! {
     /// Whoever looks at once finds nothing yet, and must not take that for an answer.
     async fn a_commit_that_is_still_running_is_not_taken_for_lost(world: &World) {
         let house = House::new(world).await?;
-        for verb in VERBS {
-            let after = Afterwards::Reachable;
-            let (_, stored) = cut_at_commit(&house, verb, Cut::AfterRequest, after, SLOW_COMMIT).await?;
-            assert_eq!(stored, 1, "{verb:?}");
-            world.db().execute_unprepared(FAST_COMMIT).await?;
-        }
-        house.close().await?;
+        run_slow_commits(&house, SLOW_COMMIT, FAST_COMMIT).await?;
     }
+}
+
+/// The same on a MariaDB of its own: what slows its commits down is a setting of the whole server.
+mod a_commit_that_is_still_running_is_not_taken_for_lost_either {
+    use super::{House, run_slow_commits};
+    use crate::faults::{Result, server::Server};
+    use crate::support::Database;
+
+    const SLOW: &str =
+        "SET GLOBAL binlog_commit_wait_count = 100, GLOBAL binlog_commit_wait_usec = 300000";
+    const FAST: &str = "SET GLOBAL binlog_commit_wait_count = 0";
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "needs a server: run scripts/test"]
+    async fn mariadb() -> Result {
+        let server = Server::start(Database::Mariadb, "--log-bin=binlog");
+        let (url, db) = server.database().await?;
+        let house = House::on(Database::Mariadb, &url, &db).await?;
+        run_slow_commits(&house, SLOW, FAST).await
+    }
+}
+
+async fn run_slow_commits(house: &House, slow: &str, fast: &str) -> Result {
+    for verb in VERBS {
+        let after = Afterwards::Reachable;
+        let wish = house.wish(verb).await?;
+        house.db.execute_unprepared(slow).await?;
+        let (_, stored) = cut_wish_at_commit(house, (verb, wish), Cut::AfterRequest, after).await?;
+        assert_eq!(stored, 1, "{verb:?}");
+        house.db.execute_unprepared(fast).await?;
+    }
+    house.close().await
 }

@@ -24,8 +24,8 @@ async fn find_deadlocks_at_once(world: &World) -> Result {
     Ok(())
 }
 
-/// Locks the three wallets backwards until told to stop; how often it was the victim. Every other time it has written so
-/// much before that MariaDB prefers the ledger as the victim.
+/// Locks the three wallets backwards until told to stop; how often it was the victim. Every other time it has written
+/// so much before that MariaDB prefers the ledger as the victim.
 async fn lock_backwards(
     db: DatabaseConnection,
     wallets: Vec<i64>,
@@ -73,7 +73,9 @@ async fn bid_until_accepted(
                 wish.clone().carry_out(ledger, note, Some(uow)).await
             };
             log.record(async |note| {
-                let done = retry.atomic(ledger.unit_of_work(), async |uow| attempt(uow, note).await).await?;
+                let done = retry
+                    .atomic(ledger.unit_of_work(), async |uow| attempt(uow, note).await)
+                    .await?;
                 Ok(done.into_value())
             })
             .await
@@ -92,7 +94,8 @@ on_servers! {
     async fn an_adversary_who_locks_wallets_backwards_costs_nobody_a_bid(world: &World) {
         find_deadlocks_at_once(world).await?;
         world.db().execute_unprepared("CREATE TABLE weight (n INTEGER)").await?;
-        world.db().execute_unprepared("INSERT INTO weight VALUES (1), (2), (3), (4), (5), (6), (7), (8)").await?;
+        let rows = "INSERT INTO weight VALUES (1), (2), (3), (4), (5), (6), (7), (8)";
+        world.db().execute_unprepared(rows).await?;
         let log = Log::new("bid");
         // Its connections are made now, with the new setting.
         let ledger = AuctionLedger::new(world.connect(6).await).retry(Retry::new().attempts(50));
@@ -108,9 +111,10 @@ on_servers! {
         let books = audit(world.database(), world.db(), &log).await?;
         let wallets = USERS.map(|user| books.wallet(user).id).to_vec();
         let stop = watch::Sender::new(false);
-        let adversary = tokio::spawn(lock_backwards(world.connect(1).await, wallets, stop.subscribe()));
+        let backwards = lock_backwards(world.connect(1).await, wallets, stop.subscribe());
+        let adversary = tokio::spawn(backwards);
         let repeated = Arc::new(AtomicUsize::new(0));
-        let bids = scale(60);
+        let bids = scale(60).max(20);
         let outcomes = race(4, |index| {
             let (ledger, log, auctions) = (ledger.clone(), log.clone(), auctions.clone());
             let repeated = Arc::clone(&repeated);

@@ -69,9 +69,8 @@ impl Market {
         }
         let kind = dice.roll(20);
         if lots.len() < 3 || kind == 0 {
-            let terms = terms()
-                .buy_now(40.into())
-                .ends_in(Duration::from_millis(200 + dice.roll(1_500)));
+            let terms =
+                terms().buy_now(40.into()).ends_in(Duration::from_millis(200 + dice.roll(1_500)));
             return Wish::Open { seller: format!("seller {}", dice.roll(2)), terms };
         }
         let lot = lots[dice.roll(lots.len() as u64) as usize];
@@ -111,8 +110,12 @@ impl Market {
         }
         let Some(lot) = lots.iter_mut().find(|lot| lot.id == *auction) else { return };
         match (wish, outcome) {
-            (Wish::Bid { amount, .. }, Ok(_)) => lot.minimum = lot.minimum.max(amount + Decimal::ONE),
-            (_, Err(Error::Rejected(Rejection::BelowMinimum { minimum }))) => lot.minimum = *minimum,
+            (Wish::Bid { amount, .. }, Ok(_)) => {
+                lot.minimum = lot.minimum.max(amount + Decimal::ONE)
+            }
+            (_, Err(Error::Rejected(Rejection::BelowMinimum { minimum }))) => {
+                lot.minimum = *minimum
+            }
             (_, Err(Error::Rejected(Rejection::Ended { .. }))) => lot.ended = true,
             (_, Err(Error::Rejected(Rejection::NotEnded { .. }))) => lot.ended = false,
             _ => {}

@@ -23,7 +23,7 @@ on_every_backend! {
     async fn an_exhausted_pool_is_a_typed_error_and_recovers(world: &World) {
         let house = House::new(world).await?;
         let impatient = |options: &mut ConnectOptions| {
-            options.acquire_timeout(Duration::from_millis(300));
+            options.acquire_timeout(Duration::from_secs(1));
         };
         let pool = world.connect_with(2, impatient).await;
         let ledger = house.behind(&pool);

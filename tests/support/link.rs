@@ -80,7 +80,7 @@ impl Link {
         self.cut_when(move |request| planned.take_if(|_| says(request, text)));
     }
 
-    /// Cuts the link once, at the `n`-th request from now, counted from 0 over all connections. A ping is a request too.
+    /// Cuts the link once, at the `n`-th request from now, counted from 0 over all connections. A ping counts too.
     pub(crate) fn cut_nth(&self, n: usize, cut: Cut) {
         let mut requests = 0..=n;
         self.cut_when(move |_| (requests.next() == Some(n)).then_some(cut));
