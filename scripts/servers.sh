@@ -5,20 +5,26 @@
 #   start_postgres   # exports TEST_POSTGRES_URL (a superuser, database postgres)
 #   start_mariadb    # exports TEST_MYSQL_URL (all rights, database mysql)
 #
+#   kill_postgres, kill_mariadb         # with SIGKILL: no process gets to do anything more
+#   restart_postgres, restart_mariadb   # on the same files and the same port
+#
 # A server whose URL is already set is used as it is: none is started, none is stopped.
 # Call the functions from the script itself, never from a subshell: a server ends with the process that started it.
 # Everything that concerns durability stays at the servers' defaults: a test that kills a server must see what a user would see.
 
 servers_home=''
 servers_postgres_pid=''
+servers_postgres_port=''
 servers_mariadb_pid=''
+servers_mariadb_port=''
+servers_mariadb_password=''
 servers_policy=() # the command that removes our policy-rc.d, while there is one
 
 # Starts PostgreSQL and exports TEST_POSTGRES_URL.
 start_postgres() {
     if [[ -n ${TEST_POSTGRES_URL:-} ]]; then return; fi
     if [[ -z $(postgres_bin) ]]; then servers_install postgres postgresql; fi
-    local bin user data password port attempt
+    local bin user data password attempt
     bin=$(postgres_bin)
     if [[ -z $bin ]]; then servers_missing postgresql; return 1; fi
     servers_make_home
@@ -32,18 +38,52 @@ start_postgres() {
         --auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 >"$servers_home/initdb.log" 2>&1 ||
         { servers_failed 'PostgreSQL (initdb)' "$servers_home/initdb.log"; return 1; }
     for attempt in 1 2 3 4 5; do
-        port=$(servers_free_port)
-        servers_spawn "$user" "$data" "$servers_home/postgres.log" "$bin/postgres" -D "$data/data" \
-            -c listen_addresses=127.0.0.1 -c port="$port" -c unix_socket_directories= -c max_connections=400
-        servers_postgres_pid=$!
-        if servers_ready "$servers_postgres_pid" "$bin/pg_isready" --quiet --host=127.0.0.1 --port="$port"; then
-            export TEST_POSTGRES_URL="postgres://postgres:$password@127.0.0.1:$port/postgres"
+        servers_postgres_port=$(servers_free_port)
+        if servers_run_postgres; then
+            export TEST_POSTGRES_URL="postgres://postgres:$password@127.0.0.1:$servers_postgres_port/postgres"
             return
         fi
-        servers_stop_one INT "$servers_postgres_pid"
-        servers_postgres_pid=''
     done
     servers_failed PostgreSQL "$servers_home/postgres.log"
+    return 1
+}
+
+# Kills PostgreSQL and all its processes at once, so that none can end in good order. With `alone` only the first of them is
+# killed: the others find out and end by themselves, each when it has done what it is doing.
+kill_postgres() {
+    local pid=$servers_postgres_pid children=()
+    if [[ ${1:-} != alone ]]; then
+        # Stopped before, it can neither make another process nor see one end.
+        kill -s STOP "$pid"
+        read -r -a children <"/proc/$pid/task/$pid/children" || true
+    fi
+    kill -s KILL "$pid" "${children[@]}"
+    wait "$pid" 2>/dev/null || true
+}
+
+# Starts PostgreSQL again after kill_postgres.
+restart_postgres() {
+    local attempt
+    # It does not start while a process of the one before has still to find out.
+    for attempt in {1..100}; do
+        if servers_run_postgres; then return; fi
+        sleep 0.1
+    done
+    servers_failed PostgreSQL "$servers_home/postgres.log"
+    return 1
+}
+
+# Runs PostgreSQL on its files and its port, and waits until it answers.
+servers_run_postgres() {
+    local user bin data=$servers_home/postgres port=$servers_postgres_port
+    user=$(servers_user postgres)
+    bin=$(postgres_bin)
+    servers_spawn "$user" "$data" "$servers_home/postgres.log" "$bin/postgres" -D "$data/data" \
+        -c listen_addresses=127.0.0.1 -c port="$port" -c unix_socket_directories= -c max_connections=400
+    servers_postgres_pid=$!
+    if servers_ready "$servers_postgres_pid" "$bin/pg_isready" --quiet --host=127.0.0.1 --port="$port"; then return; fi
+    servers_stop_one INT "$servers_postgres_pid"
+    servers_postgres_pid=''
     return 1
 }
 
@@ -51,13 +91,14 @@ start_postgres() {
 start_mariadb() {
     if [[ -n ${TEST_MYSQL_URL:-} ]]; then return; fi
     if [[ -z $(mariadb_bin) ]]; then servers_install mariadb mariadb-server; fi
-    local bin user data password port attempt
+    local bin user data password attempt
     bin=$(mariadb_bin)
     if [[ -z $bin ]]; then servers_missing mariadb-server; return 1; fi
     servers_make_home
     user=$(servers_user mysql)
     data=$servers_home/mariadb
     password=$(servers_password)
+    servers_mariadb_password=$password
     servers_make_dir "$user" "$data"
     servers_run "$user" "$data" mariadb-install-db --no-defaults --datadir="$data/data" --skip-test-db \
         --auth-root-authentication-method=normal >"$servers_home/mariadb-install-db.log" 2>&1 ||
@@ -70,21 +111,43 @@ CREATE OR REPLACE USER 'tester'@'127.0.0.1' IDENTIFIED BY '$password';
 GRANT ALL PRIVILEGES ON *.* TO 'tester'@'127.0.0.1' WITH GRANT OPTION;
 SQL
     for attempt in 1 2 3 4 5; do
-        port=$(servers_free_port)
-        # The socket is named relative to the data directory: its full path could be longer than a socket's may be.
-        servers_spawn "$user" "$data" "$servers_home/mariadb.log" "$bin" --no-defaults --datadir="$data/data" \
-            --bind-address=127.0.0.1 --port="$port" --socket=mariadb.sock --pid-file="$data/mariadb.pid" \
-            --init-file="$data/init.sql" --skip-name-resolve --max-connections=500
-        servers_mariadb_pid=$!
-        if MYSQL_PWD=$password servers_ready "$servers_mariadb_pid" mariadb --no-defaults --protocol=tcp \
-            --host=127.0.0.1 --port="$port" --user=tester --connect-timeout=5 --execute='SELECT 1'; then
-            export TEST_MYSQL_URL="mysql://tester:$password@127.0.0.1:$port/mysql"
+        servers_mariadb_port=$(servers_free_port)
+        if servers_run_mariadb; then
+            export TEST_MYSQL_URL="mysql://tester:$password@127.0.0.1:$servers_mariadb_port/mysql"
             return
         fi
-        servers_stop_one TERM "$servers_mariadb_pid"
-        servers_mariadb_pid=''
     done
     servers_failed MariaDB "$servers_home/mariadb.log"
+    return 1
+}
+
+# Kills MariaDB, which is one process.
+kill_mariadb() {
+    kill -s KILL "$servers_mariadb_pid"
+    wait "$servers_mariadb_pid" 2>/dev/null || true
+}
+
+# Starts MariaDB again after kill_mariadb.
+restart_mariadb() {
+    if servers_run_mariadb; then return; fi
+    servers_failed MariaDB "$servers_home/mariadb.log"
+    return 1
+}
+
+# Runs MariaDB on its files and its port, and waits until it answers.
+servers_run_mariadb() {
+    local user bin data=$servers_home/mariadb port=$servers_mariadb_port
+    user=$(servers_user mysql)
+    bin=$(mariadb_bin)
+    # The socket is named relative to the data directory: its full path could be longer than a socket's may be.
+    servers_spawn "$user" "$data" "$servers_home/mariadb.log" "$bin" --no-defaults --datadir="$data/data" \
+        --bind-address=127.0.0.1 --port="$port" --socket=mariadb.sock --pid-file="$data/mariadb.pid" \
+        --init-file="$data/init.sql" --skip-name-resolve --max-connections=500
+    servers_mariadb_pid=$!
+    if MYSQL_PWD=$servers_mariadb_password servers_ready "$servers_mariadb_pid" mariadb --no-defaults --protocol=tcp \
+        --host=127.0.0.1 --port="$port" --user=tester --connect-timeout=5 --execute='SELECT 1'; then return; fi
+    servers_stop_one TERM "$servers_mariadb_pid"
+    servers_mariadb_pid=''
     return 1
 }
 
@@ -124,6 +187,11 @@ mariadb_bin() {
     if type -P mariadb-install-db >/dev/null && type -P mariadb >/dev/null; then type -P mariadbd || true; fi
 }
 
+# The tests of clocks start a process whose clock is off.
+install_faketime() {
+    if ! type -P faketime >/dev/null; then servers_install faketime faketime; fi
+}
+
 # servers_install COMMAND PACKAGE
 servers_install() {
     local root=()
@@ -160,7 +228,8 @@ servers_allow_services() {
 }
 
 servers_missing() {
-    echo "cannot start a throwaway server: please install the package $1 (as root: apt-get install $1)," >&2
+    echo "please install the package $1 (as root: apt-get install $1)" >&2
+    if [[ $1 == faketime ]]; then return; fi
     echo 'or name a running server: TEST_POSTGRES_URL=postgres://… TEST_MYSQL_URL=mysql://…' >&2
 }
 

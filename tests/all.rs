@@ -22,6 +22,7 @@
 
 mod cancel;
 mod endings;
+mod faults;
 mod harness;
 mod ledger;
 mod once;

@@ -27,6 +27,16 @@ impl Database {
 
     /// Connects to the database at a URL, with what the crate's documentation asks for.
     pub(crate) async fn connect(self, url: &str, max_connections: u32) -> DatabaseConnection {
+        self.connect_with(url, max_connections, |_| {}).await
+    }
+
+    /// The same, with options of one's own.
+    pub(crate) async fn connect_with(
+        self,
+        url: &str,
+        max_connections: u32,
+        set: impl FnOnce(&mut ConnectOptions),
+    ) -> DatabaseConnection {
         let mut options = ConnectOptions::new(url);
         options
             .max_connections(max_connections)
@@ -42,6 +52,7 @@ impl Database {
                     .pragma("journal_mode", "WAL")
             });
         }
+        set(&mut options);
         let connected = sea_orm::Database::connect(options).await;
         connected.unwrap_or_else(|error| refused("connect to", name_in(url), error))
     }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use auction_ledger_migration::{Migrator, MigratorTrait};
-use sea_orm::DatabaseConnection;
+use sea_orm::{ConnectOptions, DatabaseConnection};
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -68,7 +68,16 @@ impl World {
 
     /// Another pool on the same database.
     pub(crate) async fn connect(&self, max_connections: u32) -> DatabaseConnection {
-        let pool = self.database.connect(&self.url, max_connections).await;
+        self.connect_with(max_connections, |_| {}).await
+    }
+
+    /// The same, with options of one's own.
+    pub(crate) async fn connect_with(
+        &self,
+        max_connections: u32,
+        set: impl FnOnce(&mut ConnectOptions),
+    ) -> DatabaseConnection {
+        let pool = self.database.connect_with(&self.url, max_connections, set).await;
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         pools.push(pool.clone());
         pool

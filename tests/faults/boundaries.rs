@@ -1,0 +1,163 @@
+//! The connection of a verb is cut at every boundary of its conversation with the server, one after the other, until
+//! the verb gets through unharmed.
+
+use std::time::Duration;
+
+use auction_ledger::unit_of_work::Retry;
+use auction_ledger::{AuctionId, AuctionLedger, ManualClock};
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::DatabaseConnection;
+
+use super::{Log, Result, Wish, audit, close_the_house, on_servers, terms};
+use crate::support::link::{Cut, Link};
+use crate::support::{Books, Database, World};
+
+/// The verbs; each finds its auction as it needs it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Verb {
+    Deposit,
+    Withdraw,
+    Open,
+    Outbid,
+    Buy,
+    Settle,
+    CloseEarly,
+    Cancel,
+}
+
+pub(super) const VERBS: [Verb; 8] = [
+    Verb::Deposit,
+    Verb::Withdraw,
+    Verb::Open,
+    Verb::Outbid,
+    Verb::Buy,
+    Verb::Settle,
+    Verb::CloseEarly,
+    Verb::Cancel,
+];
+
+/// A ledger whose connection does not fail, for what comes before.
+pub(super) struct House {
+    pub(super) database: Database,
+    pub(super) url: String,
+    pub(super) db: DatabaseConnection,
+    pub(super) ledger: AuctionLedger,
+    pub(super) clock: ManualClock,
+    pub(super) log: Log,
+}
+
+impl House {
+    pub(super) async fn new(world: &World) -> Result<Self> {
+        Self::on(world.database(), world.url(), world.db()).await
+    }
+
+    pub(super) async fn on(database: Database, url: &str, db: &DatabaseConnection) -> Result<Self> {
+        let clock = ManualClock::new(DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(20_000));
+        let ledger = AuctionLedger::new(db.clone()).clock(clock.clone());
+        let (url, db, log) = (url.to_owned(), db.clone(), Log::new("command"));
+        let house = Self { database, url, db, ledger, clock, log };
+        for user in ["ann", "bob"] {
+            let user = user.to_owned();
+            house.log.send(&house.ledger, Wish::Deposit { user, amount: 1_000_000 }).await?;
+        }
+        Ok(house)
+    }
+
+    /// Makes what the verb needs: an auction that ann leads, or a purse. The wish is still to be sent.
+    pub(super) async fn wish(&self, verb: Verb) -> Result<Wish> {
+        let bob = || "bob".to_owned();
+        Ok(match verb {
+            Verb::Deposit => Wish::Deposit { user: bob(), amount: 7 },
+            Verb::Withdraw => Wish::Withdraw { user: bob(), amount: 3 },
+            Verb::Open => {
+                let terms = terms().ends_in(Duration::from_secs(3600));
+                Wish::Open { seller: "sam".to_owned(), terms }
+            }
+            Verb::Outbid => {
+                Wish::Bid { auction: self.led().await?, user: bob(), amount: 15.into() }
+            }
+            Verb::Buy => Wish::Buy { auction: self.led().await?, user: bob() },
+            Verb::Settle => {
+                let auction = self.led().await?;
+                self.clock.advance(TimeDelta::hours(1));
+                Wish::Settle { auction }
+            }
+            Verb::CloseEarly => Wish::CloseEarly { auction: self.led().await? },
+            Verb::Cancel => Wish::Cancel { auction: self.led().await? },
+        })
+    }
+
+    async fn led(&self) -> Result<AuctionId> {
+        let terms = terms().buy_now(30.into()).ends_at(self.clock.now() + TimeDelta::hours(1));
+        let opened = self.log.send(&self.ledger, Wish::Open { seller: "sam".to_owned(), terms });
+        let auction = opened.await?.auction.expect("the opening says which");
+        let bid = Wish::Bid { auction, user: "ann".to_owned(), amount: 10.into() };
+        self.log.send(&self.ledger, bid).await?;
+        Ok(auction)
+    }
+
+    /// A ledger of the same house behind a link, which does not try for ever.
+    pub(super) fn behind(&self, pool: &DatabaseConnection) -> AuctionLedger {
+        let retry = Retry::new().deadline(Duration::from_secs(2));
+        AuctionLedger::new(pool.clone()).clock(self.clock.clone()).retry(retry)
+    }
+
+    pub(super) async fn audit(&self) -> Result<Books> {
+        audit(self.database, &self.db, &self.log).await
+    }
+
+    /// Calls off whatever is open, and finds that nobody holds anything.
+    pub(super) async fn close(&self) -> Result {
+        close_the_house(self.database, &self.db, &self.ledger, &self.log).await
+    }
+}
+
+/// Cuts the verb at its first boundary, its second, and so on; the number of boundaries it has.
+async fn cut_everywhere(house: &House, verb: Verb, cut: Cut) -> Result<usize> {
+    for n in 0.. {
+        let wish = house.wish(verb).await?;
+        let link = Link::to_url(&house.url).await;
+        let pool = house.database.connect(link.url(), 2).await;
+        let ledger = house.behind(&pool);
+        link.cut_nth(n, cut);
+        let outcome = house.log.send(&ledger, wish).await;
+        let cuts = link.cuts();
+        // Whoever comes next finds a clean connection.
+        link.mend();
+        let next = Wish::Deposit { user: "next".to_owned(), amount: 1 };
+        house
+            .log
+            .send(&ledger, next)
+            .await
+            .map_err(|error| format!("{verb:?}, {cut:?} {n}: {error:?}"))?;
+        pool.close().await?;
+        house.audit().await?;
+        if cuts == 0 {
+            outcome?;
+            return Ok(n);
+        }
+    }
+    unreachable!("a verb has an end")
+}
+
+on_servers! {
+    async fn a_link_cut_before_any_request_of_any_verb_loses_and_doubles_nothing(world: &World) {
+        let house = House::new(world).await?;
+        for verb in VERBS {
+            let boundaries = cut_everywhere(&house, verb, Cut::BeforeRequest).await?;
+            println!("{verb:?}: {boundaries} requests");
+            assert!(boundaries >= 4, "{verb:?} has BEGIN, a lock, a write and COMMIT: {boundaries}");
+        }
+        house.close().await?;
+    }
+
+    async fn a_link_cut_before_any_reply_to_any_verb_loses_and_doubles_nothing(world: &World) {
+        let house = House::new(world).await?;
+        for verb in VERBS {
+            let boundaries = cut_everywhere(&house, verb, Cut::BeforeReply).await?;
+            println!("{verb:?}: {boundaries} replies");
+            assert!(boundaries >= 4, "{verb:?} has BEGIN, a lock, a write and COMMIT: {boundaries}");
+        }
+        house.close().await?;
+    }
+}
