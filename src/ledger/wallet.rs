@@ -208,6 +208,7 @@ impl Withdraw<'_> {
         let mut locked =
             store::lock_wallets(uow, &self.ledger.clock, &BTreeSet::new(), &owners).await?;
         let wallet = locked.of(&self.transfer.owner)?;
+        let now = locked.now_after(locked.now);
         let account = wallet.and_then(|wallet| locked.accounts.remove(&wallet));
         let available = account.as_ref().map_or(0, |account| account.available);
         let Some(account) = account.filter(|_| amount.minor() <= available) else {
@@ -217,7 +218,7 @@ impl Withdraw<'_> {
             return Err(Rejection::InsufficientFunds { needed, available }.into());
         };
         // From here the withdrawal must succeed: every refusal has been given above.
-        self.transfer.write(uow, account, entry::Kind::Withdrawal, amount.loss(), locked.now).await
+        self.transfer.write(uow, account, entry::Kind::Withdrawal, amount.loss(), now).await
     }
 }
 

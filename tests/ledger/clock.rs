@@ -35,6 +35,22 @@ on_every_backend! {
         assert_eq!(ledger.place_bid(other, "dan", 100.into()).await?.at, start());
     }
 
+    async fn a_wallets_clock_never_goes_back(world: &World) {
+        let (ledger, clock) = ledger(world);
+        let later = start() + TimeDelta::seconds(10);
+        clock.set(later);
+        charge(&ledger, &["ann"], 100).await?;
+        clock.set(start());
+        ledger.withdraw("ann", WON, 30.into()).await?;
+        ledger.deposit("ann", WON, 5.into()).await?;
+        let books = books(world).await?;
+        let at: Vec<i64> = books.journal("ann").iter().map(|entry| entry.at).collect();
+        assert_eq!(at, [later.timestamp_micros(); 3]);
+        // Otherwise the past would be told as it never was.
+        assert!(ledger.balance_at("ann", WON, start()).await?.available.is_zero());
+        assert_eq!(ledger.balance_at("ann", WON, later).await?.available, 75.into());
+    }
+
     async fn a_bid_and_its_entries_have_one_instant(world: &World) {
         let ledger = AuctionLedger::new(world.db().clone());
         charge(&ledger, &["ann", "bob"], 10_000).await?;
