@@ -23,6 +23,7 @@
 mod endings;
 mod harness;
 mod ledger;
+mod model;
 mod reference;
 mod schema;
 mod support;
