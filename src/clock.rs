@@ -1,5 +1,6 @@
 //! Where the ledger gets the time from.
 
+use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 
 use crate::backend::Dialect;
@@ -23,6 +24,15 @@ impl Clock {
             Self::Database => database,
             #[cfg(feature = "testing")]
             Self::Manual(clock) => clock.micros(),
+        }
+    }
+
+    /// The time as an expression, for a row that is written before anything is read.
+    pub(crate) fn expression(&self, dialect: Dialect) -> SimpleExpr {
+        match self {
+            Self::Database => Expr::cust(dialect.now()),
+            #[cfg(feature = "testing")]
+            Self::Manual(clock) => clock.micros().get().into(),
         }
     }
 

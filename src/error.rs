@@ -3,7 +3,8 @@
 use sea_orm::DbErr;
 
 use crate::backend::ErrorKind;
-use crate::id::{AuctionId, UserIdError};
+use crate::id::{AuctionId, OperationId, UserIdError};
+use crate::ledger::CommandRef;
 use crate::money::{AmountError, Currency, CurrencyError};
 use crate::rules::{Rejection, TermsError};
 use crate::unit_of_work;
@@ -11,9 +12,9 @@ use crate::unit_of_work;
 /// Why a command was not carried out.
 ///
 /// Three families: the rules said no ([`Error::Rejected`]), the request itself is wrong (`Invalid…`, `Unknown…`,
-/// [`Error::CurrencyMismatch`]), or the database could not ([`Error::UnitOfWork`], [`Error::Database`],
-/// [`Error::MigrationsMissing`], [`Error::Damaged`]). After every one of them but
-/// [`unit_of_work::Error::CommitUnknown`] nothing is stored.
+/// [`Error::CurrencyMismatch`], [`Error::IdempotencyConflict`]), or the database could not ([`Error::UnitOfWork`], [`Error::Database`],
+/// [`Error::MigrationsMissing`], [`Error::NotStrict`], [`Error::Damaged`]). After every one of them but
+/// [`Error::CommitUnknown`] nothing is stored.
 ///
 /// # Example: asking an error instead of reading it
 ///
@@ -82,7 +83,28 @@ pub enum Error {
         /// The exponent with which the wallet was made.
         stored: u8,
     },
-    /// The unit of work refused, or its commit failed or is unknown.
+    /// The key was used for another request: the same key with another payload. Nothing was written, and a unit of work it
+    /// was part of goes on.
+    #[error("the key was used for another request: operation {operation}")]
+    IdempotencyConflict {
+        /// What was carried out under the key.
+        operation: OperationId,
+    },
+    /// The connection was lost while COMMIT was on its way, and what became of it could not be found out in time: the
+    /// command is stored wholly or not at all.
+    ///
+    /// Ask [`AuctionLedger::outcome`](crate::AuctionLedger::outcome), or send a command that has a key again: it is carried
+    /// out once.
+    #[error("the connection was lost during the commit of operation {}: it may or may not have happened", .command.operation())]
+    CommitUnknown {
+        /// What to look up.
+        command: Box<CommandRef>,
+        /// What the driver said.
+        #[source]
+        error: DbErr,
+    },
+    /// The unit of work refused, or its commit failed. [`unit_of_work::Error::CommitUnknown`] is not among it: where a verb
+    /// runs alone, that is [`Error::CommitUnknown`].
     #[error(transparent)]
     UnitOfWork(#[from] unit_of_work::Error),
     /// The database failed.
@@ -91,6 +113,10 @@ pub enum Error {
     /// The tables of the ledger are not there, or not all of them: run `auction_ledger_migration::Migrator::up`.
     #[error("the tables of the ledger are missing: run auction_ledger_migration::Migrator::up")]
     MigrationsMissing(#[source] DbErr),
+    /// The session of MariaDB/MySQL is not strict: it would cut and clamp what does not fit a column. Put
+    /// `STRICT_TRANS_TABLES` into its `sql_mode`, where it is by default. Nothing was written.
+    #[error("the sql_mode of the session is not strict: add STRICT_TRANS_TABLES to it")]
+    NotStrict,
     /// A row says what the ledger never writes.
     #[error("the books are damaged: {what}")]
     Damaged {
@@ -109,8 +135,37 @@ impl Error {
         }
     }
 
-    /// Whether the same command, sent again, can succeed: the database was busy. Verbs that run in a unit of work of
-    /// their own have already tried several times.
+    /// Whether the rules said no: asking again helps only when something has changed.
+    #[must_use]
+    pub fn is_rejection(&self) -> bool {
+        self.rejection().is_some()
+    }
+
+    /// Whether it is known that nothing of the command is stored. It is, unless the commit got no answer.
+    #[must_use]
+    pub fn is_known_not_stored(&self) -> bool {
+        let unknown = matches!(
+            self,
+            Self::CommitUnknown { .. }
+                | Self::UnitOfWork(unit_of_work::Error::CommitUnknown { .. })
+        );
+        !unknown
+    }
+
+    /// What the database said, where it said something.
+    #[must_use]
+    pub fn kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::UnitOfWork(error) => error.kind(),
+            Self::Database(error)
+            | Self::MigrationsMissing(error)
+            | Self::CommitUnknown { error, .. } => Some(ErrorKind::of(error)),
+            _ => None,
+        }
+    }
+
+    /// Whether the same command, sent again, can succeed: the database was busy, or the connection was lost before the
+    /// commit. Verbs that run in a unit of work of their own have already tried several times.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

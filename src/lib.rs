@@ -42,25 +42,25 @@ mod id;
 mod ledger;
 mod money;
 mod rules;
+mod sink;
 pub mod unit_of_work;
 
 #[cfg(feature = "testing")]
 pub use clock::ManualClock;
 pub use error::{Error, TextError};
-#[cfg(feature = "testing")]
-pub use event::RecordingSink;
-pub use event::{
-    AuctionEvent, BroadcastSink, EventKind, EventReader, EventReaderError, EventSink, SaleKind,
-    SinkError,
-};
+pub use event::{AuctionEvent, EventKind, SaleKind};
 pub use id::{AuctionId, OperationId, UserId, UserIdError, WalletId};
 pub use ledger::{
     ActRecord, Auction, AuctionLedger, AuctionTerms, Bid, BidRecord, BuyNow, Cancel, Cancellation,
-    CloseEarly, Deposit, Entry, GetActs, GetAuction, GetBalanceAt, GetBids, GetEntries, GetWallet,
-    OpenAuction, Outbid, PlaceBid, Purchase, Sale, Settle, Settlement, Sweep, Wallet, Withdraw,
+    CloseEarly, CommandRef, CommandStatus, Deposit, Entry, GetActs, GetAuction, GetBalanceAt,
+    GetBids, GetEntries, GetWallet, OpenAuction, Outbid, PlaceBid, Purchase, Sale, Settle,
+    Settlement, Sweep, Wallet, Withdraw,
 };
 pub use money::{AmountError, Currency, CurrencyError};
 pub use rules::{AuctionState, Rejection, TermsError};
+#[cfg(feature = "testing")]
+pub use sink::RecordingSink;
+pub use sink::{BroadcastSink, EventReader, EventReaderError, EventSink, SinkError};
 
 /// The code of the README is compiled and run.
 #[cfg(doctest)]

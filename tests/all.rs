@@ -24,6 +24,7 @@ mod endings;
 mod harness;
 mod ledger;
 mod model;
+mod once;
 mod reference;
 mod schema;
 mod support;

@@ -185,6 +185,33 @@ impl Dialect {
         }
     }
 
+    /// Whether the session refuses what does not fit a column, as an SQL expression: 0 or 1. `None` where every session
+    /// does.
+    pub(crate) fn strict(self) -> Option<&'static str> {
+        (self.0 == DbBackend::MySql)
+            .then_some("CAST(@@SESSION.sql_mode LIKE '%STRICT_%' AS SIGNED)")
+    }
+
+    /// Whether the transaction reads from a snapshot, so that a locking read too can miss rows that are committed, as an
+    /// SQL expression: 0 or 1. `None` where a locking read finds every committed row.
+    pub(crate) fn snapshot(self) -> Option<&'static str> {
+        (self.0 == DbBackend::Postgres).then_some(
+            "CASE current_setting('transaction_isolation') \
+             WHEN 'read committed' THEN CAST(0 AS BIGINT) ELSE 1 END",
+        )
+    }
+
+    /// Whether a subquery of a locking read can be read from a snapshot, and miss rows that are committed.
+    pub(crate) fn snapshot_in_subqueries(self) -> bool {
+        self.0 == DbBackend::MySql
+    }
+
+    /// Whether the answer to an INSERT that does nothing on a conflict tells what it did. MariaDB/MySQL count a row that
+    /// stood there already as one that was written.
+    pub(crate) fn tells_what_it_inserted(self) -> bool {
+        self.0 != DbBackend::MySql
+    }
+
     /// `transaction_control` of this database.
     pub(crate) fn transaction_control(self, sql: &str) -> Option<&'static str> {
         super::transaction_control::transaction_control(self.0, sql)

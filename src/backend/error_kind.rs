@@ -53,6 +53,8 @@ pub enum ErrorKind {
     UndefinedTable,
     /// No connection could be had from the pool within its acquire timeout.
     PoolTimeout,
+    /// The host has closed the pool.
+    PoolClosed,
     /// The connection is gone, or the server is shutting down. What was under way may or may not have happened.
     ConnectionLost,
     /// Everything else.
@@ -65,17 +67,18 @@ impl ErrorKind {
     pub fn of(error: &DbErr) -> Self {
         match error {
             DbErr::ConnectionAcquire(sea_orm::error::ConnAcquireErr::Timeout) => Self::PoolTimeout,
-            DbErr::ConnectionAcquire(_) => Self::ConnectionLost,
+            DbErr::ConnectionAcquire(_) => Self::PoolClosed,
             DbErr::Conn(error) | DbErr::Exec(error) | DbErr::Query(error) => of_runtime(error),
             _ => Self::Other,
         }
     }
 
-    /// Whether the same unit of work, run again from its start, can succeed: a deadlock, a serialization failure or a
-    /// lock that was not to be had.
+    /// Whether the same unit of work, run again from its start, can succeed: a deadlock, a serialization failure, a lock
+    /// that was not to be had, or a connection that was lost before the commit.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Deadlock | Self::Serialization | Self::LockTimeout)
+        let lost_order = matches!(self, Self::Deadlock | Self::Serialization | Self::LockTimeout);
+        lost_order || self == Self::ConnectionLost
     }
 
     /// Whether the error ends the whole transaction and not only the statement or the savepoint.
@@ -139,12 +142,11 @@ fn of_runtime(error: &sea_orm::RuntimeErr) -> ErrorKind {
     match error.as_ref() {
         Error::Database(error) => of_database(error.as_ref()),
         Error::PoolTimedOut => ErrorKind::PoolTimeout,
+        Error::PoolClosed => ErrorKind::PoolClosed,
         // A protocol error leaves the driver and the server out of step: the connection is as good as lost.
-        Error::Io(_)
-        | Error::Tls(_)
-        | Error::Protocol(_)
-        | Error::PoolClosed
-        | Error::WorkerCrashed => ErrorKind::ConnectionLost,
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed => {
+            ErrorKind::ConnectionLost
+        }
         _ => ErrorKind::Other,
     }
 }

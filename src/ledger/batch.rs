@@ -5,10 +5,11 @@
 //!
 //! | step | statement |
 //! |---|---|
-//! | 1. lock the auctions, ascending | one |
-//! | 2. lock every wallet the commands can touch, ascending, and read the clock | one |
-//! | 3. judge and fold, in memory: all refusals are given here | none |
-//! | 4. write each touched row once | one on PostgreSQL, one a table elsewhere |
+//! | 1. claim the keys, ascending | one for each key |
+//! | 2. lock the auctions, ascending | one |
+//! | 3. lock every wallet the commands can touch, ascending, and read the clock | one |
+//! | 4. judge and fold, in memory: all refusals are given here | none |
+//! | 5. write each touched row once | one on PostgreSQL, one a table elsewhere |
 //!
 //! Whoever is refused has changed nothing, in memory either. So nothing is written for a refusal, and the unit of work
 //! around it goes on.
@@ -17,10 +18,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 
-use super::receipt::{Accepted, Row};
+use super::AuctionLedger;
+use super::canonical::Canonical;
+use super::once::{Keys, Once, Slot};
+use super::outcome::{CommandRef, Done};
+use super::receipt::{Accepted, Outcome, Row};
 use super::save::{self, Changes};
 use super::store::{self, Account, Change, Locked, Lot};
-use super::{AuctionLedger, Bid, Cancellation, Purchase, Settlement};
 use crate::entity::entry;
 use crate::error::{self, Error};
 use crate::event::AuctionEvent;
@@ -40,19 +44,43 @@ pub(super) struct Command {
     pub(super) memo: Option<String>,
     /// Why, for the act.
     pub(super) reason: Option<String>,
+    pub(super) once: Once,
 }
 
 impl Command {
     pub(super) fn new(auction: AuctionId, user: Option<UserId>, wish: Wish) -> Self {
-        Self { auction, user, wish, memo: None, reason: None }
+        Self { auction, user, wish, memo: None, reason: None, once: Once::new() }
     }
 
-    pub(super) fn check(&self) -> Result<(), Error> {
+    /// What can be refused without the database. With a key only what the key needs: it is resolved before the rest is
+    /// looked at.
+    pub(super) fn precheck(&self) -> Result<(), Error> {
         if let Some(user) = &self.user {
             user.validate()?;
         }
+        self.once.check()?;
+        if self.once.key.is_some() { Ok(()) } else { self.check() }
+    }
+
+    fn check(&self) -> Result<(), Error> {
         error::memo(self.memo.as_deref())?;
         error::reason(self.reason.as_deref())
+    }
+
+    fn slot(&self) -> Option<Slot> {
+        let encode = || {
+            let request = Canonical::of(self.wish.name()).number(self.auction.get());
+            let amount = match self.wish {
+                Wish::Bid(amount) => Some(amount),
+                _ => None,
+            };
+            request
+                .optional(amount, Canonical::amount)
+                .optional(self.memo.as_deref(), Canonical::text)
+                .optional(self.reason.as_deref(), Canonical::text)
+                .hash()
+        };
+        self.once.slot(self.user.as_ref(), encode)
     }
 
     /// Carries out this command alone: a list of one.
@@ -60,7 +88,7 @@ impl Command {
         &self,
         uow: &UnitOfWork,
         ledger: &AuctionLedger,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Done<Outcome>, Error> {
         let mut outcomes = execute(uow, ledger, std::slice::from_ref(self)).await?;
         outcomes.pop().expect("one command has one outcome")
     }
@@ -75,13 +103,17 @@ pub(super) enum Wish {
     Cancel,
 }
 
-/// What became of a command that was accepted.
-#[derive(Clone, Debug)]
-pub(super) enum Outcome {
-    Bid(Bid),
-    Purchase(Purchase),
-    Settlement(Settlement),
-    Cancellation(Cancellation),
+impl Wish {
+    /// The name in the canonical encoding of a request: frozen.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bid(_) => "place_bid",
+            Self::Buy => "buy_now",
+            Self::Settle => "settle",
+            Self::CloseEarly => "close_early",
+            Self::Cancel => "cancel",
+        }
+    }
 }
 
 /// Carries commands out, in their order, and tells for each what became of it.
@@ -93,25 +125,23 @@ pub(super) async fn execute(
     uow: &UnitOfWork,
     ledger: &AuctionLedger,
     commands: &[Command],
-) -> Result<Vec<Result<Outcome, Error>>, Error> {
-    let ids = commands.iter().map(|command| command.auction).collect();
-    let lots = store::lock_auctions(uow, &ids).await?;
-    let (wallets, owners) = touched(&lots, commands);
-    let locked = store::lock_wallets(uow, &ledger.clock, &wallets, &owners).await?;
-    let mut fold = Fold {
-        locked,
-        lots,
-        changed: BTreeSet::new(),
-        changes: Changes::default(),
-        events: Vec::new(),
-    };
-    let outcomes = commands.iter().map(|command| fold.judge(command)).collect();
-    let (changes, events) = fold.finish();
+) -> Result<Vec<Result<Done<Outcome>, Error>>, Error> {
+    let keys = Keys::claim(uow, &ledger.clock, commands.iter().filter_map(Command::slot)).await?;
+    // What was carried out before touches nothing.
+    let open: Vec<&Command> =
+        commands.iter().filter(|command| !keys.is_answered(command.slot().as_ref())).collect();
+    let mut fold = Fold::lock(uow, ledger, &open, keys).await?;
+    let mut outcomes: Vec<_> = commands.iter().map(|command| fold.carry_out(command)).collect();
+    let Folded { changes, events, keys } = fold.finish();
     if !changes.lots.is_empty() {
         save::save(uow, &changes).await?;
     }
-    for (auction, events) in events {
-        ledger.dispatch.stage(uow, auction, events);
+    keys.free_unused(uow).await?;
+    for (command, auction, events) in events {
+        let telling = ledger.dispatch.stage(uow, auction, events);
+        if let Some(Ok(done)) = outcomes.get_mut(command) {
+            done.telling = telling;
+        }
     }
     Ok(outcomes)
 }
@@ -119,7 +149,7 @@ pub(super) async fn execute(
 /// Every wallet the commands can touch: the bidders', the leaders', and the sellers' where something may be sold.
 fn touched(
     lots: &BTreeMap<AuctionId, Lot>,
-    commands: &[Command],
+    commands: &[&Command],
 ) -> (BTreeSet<WalletId>, BTreeSet<store::Owner>) {
     let mut wallets = BTreeSet::new();
     let mut owners = BTreeSet::new();
@@ -153,12 +183,59 @@ struct Fold {
     /// The wallets that have changed.
     changed: BTreeSet<WalletId>,
     changes: Changes,
-    /// The events of each accepted command, in their order.
-    events: Vec<(AuctionId, Vec<AuctionEvent>)>,
+    /// The place of each accepted command in the list, its auction and its events.
+    events: Vec<(usize, AuctionId, Vec<AuctionEvent>)>,
+    keys: Keys,
+    /// How many commands there were before this one.
+    place: usize,
+}
+
+/// What is left to do of a list that has been judged.
+struct Folded {
+    changes: Changes,
+    events: Vec<(usize, AuctionId, Vec<AuctionEvent>)>,
+    keys: Keys,
 }
 
 impl Fold {
-    fn judge(&mut self, command: &Command) -> Result<Outcome, Error> {
+    /// Locks whatever the commands can touch.
+    async fn lock(
+        uow: &UnitOfWork,
+        ledger: &AuctionLedger,
+        commands: &[&Command],
+        keys: Keys,
+    ) -> Result<Self, Error> {
+        let ids: BTreeSet<_> = commands.iter().map(|command| command.auction).collect();
+        let (lots, locked) = if ids.is_empty() {
+            (BTreeMap::new(), Locked::nothing())
+        } else {
+            let lots = store::lock_auctions(uow, &ids).await?;
+            let (wallets, owners) = touched(&lots, commands);
+            let locked = store::lock_wallets(uow, &ledger.clock, &wallets, &owners).await?;
+            (lots, locked)
+        };
+        let (changed, changes, events) = (BTreeSet::new(), Changes::default(), Vec::new());
+        Ok(Self { locked, lots, changed, changes, events, keys, place: 0 })
+    }
+
+    /// Judges one command, unless its key says what it was answered.
+    fn carry_out(&mut self, command: &Command) -> Result<Done<Outcome>, Error> {
+        let place = self.place;
+        self.place = place.saturating_add(1);
+        let slot = command.slot();
+        if let Some(answer) = self.keys.answer(slot.as_ref()) {
+            return answer;
+        }
+        let (done, events) = self.judge(command)?;
+        if let Some(slot) = &slot {
+            self.changes.replies.push(self.keys.used(slot, &done)?);
+        }
+        self.events.push((place, command.auction, events));
+        Ok(done)
+    }
+
+    fn judge(&mut self, command: &Command) -> Result<(Done<Outcome>, Vec<AuctionEvent>), Error> {
+        command.check()?;
         let unknown = Error::UnknownAuction { auction: command.auction };
         let lot = self.lots.get(&command.auction).ok_or(unknown)?.clone();
         let currency = lot.terms.currency;
@@ -185,7 +262,7 @@ impl Fold {
         let verdict = rules::decide(&lot.terms, &lot.standing, &wish, funds, now)?;
         self.rehearse(&lot, &verdict)?;
         // From here the command must succeed: every refusal has been given above.
-        let operation = OperationId::new();
+        let operation = command.once.operation;
         self.move_money(command, operation, &verdict, now);
         let accepted = Accepted {
             command,
@@ -200,10 +277,10 @@ impl Fold {
             Row::Bid(bid) => self.changes.bids.push(bid),
             Row::Act(act) => self.changes.acts.push(act),
         }
-        self.events.push((lot.id, accepted.events()));
-        let outcome = accepted.outcome();
+        let (outcome, events) = (accepted.outcome(), accepted.events());
+        let command = CommandRef::on_auction(operation, lot.id, verdict.standing().seq);
         self.lots.insert(lot.id, Lot { standing: *verdict.standing(), ..lot });
-        Ok(outcome)
+        Ok((Done::silent(outcome, command), events))
     }
 
     /// Goes through the moves without making them: a wallet must be able to hold what it receives, and to give what the
@@ -270,13 +347,13 @@ impl Fold {
         self.locked.accounts.get_mut(&wallet).expect("every wallet that a verdict names was locked")
     }
 
-    fn finish(mut self) -> (Changes, Vec<(AuctionId, Vec<AuctionEvent>)>) {
+    fn finish(mut self) -> Folded {
         let changed = self.changed.iter().filter_map(|wallet| self.locked.accounts.remove(wallet));
         self.changes.accounts = changed.collect();
-        let accepted: BTreeSet<_> = self.events.iter().map(|(auction, _)| *auction).collect();
+        let accepted: BTreeSet<_> = self.events.iter().map(|(_, auction, _)| *auction).collect();
         self.changes.lots =
             accepted.iter().filter_map(|auction| self.lots.remove(auction)).collect();
-        (self.changes, self.events)
+        Folded { changes: self.changes, events: self.events, keys: self.keys }
     }
 }
 
@@ -297,3 +374,7 @@ fn noted(wish: Wish, kind: MoveKind) -> bool {
         MoveKind::Hold | MoveKind::Capture => true,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,6 +1,9 @@
 //! Buying at the buy-now price.
 
-use super::batch::{Command, Outcome, Wish};
+use super::batch::{Command, Wish};
+use super::once::Once;
+use super::outcome::Done;
+use super::receipt::Outcome;
 use super::request::verb;
 use super::{AuctionLedger, Purchase};
 use crate::error::Error;
@@ -17,17 +20,17 @@ impl AuctionLedger {
     ///
     /// # Errors
     ///
-    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the memo), [`Error::UnknownAuction`],
-    /// [`Error::CurrencyMismatch`]; then the rules' [`Rejection`](crate::Rejection) of a purchase: closed, not open yet,
-    /// ended, not offered, the seller's own, not enough money, the seller's wallet full. Nothing is written, and a unit of
-    /// work around it goes on. After [`Error::UnitOfWork`] and [`Error::Database`] nothing is stored either, unless it is
-    /// [`CommitUnknown`](crate::unit_of_work::Error::CommitUnknown).
+    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`],
+    /// [`Error::InvalidText`] (the memo), [`Error::UnknownAuction`], [`Error::CurrencyMismatch`]; then the rules'
+    /// [`Rejection`](crate::Rejection) of a purchase: closed, not open yet, ended, not offered, the seller's own, not
+    /// enough money, the seller's wallet full. Nothing is written, and a unit of work around it goes on. Then
+    /// [`Error::NotStrict`], [`Error::UnitOfWork`], [`Error::Database`], [`Error::MigrationsMissing`],
+    /// [`Error::Damaged`]: nothing is stored. And [`Error::CommitUnknown`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
-    /// journal tells which. Within a unit of work, a drop
-    /// breaks its innermost block.
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all; sent again
+    /// with the same key, it happens once. Within a unit of work, a drop breaks its innermost block.
     ///
     /// # Locking
     ///
@@ -81,15 +84,19 @@ impl BuyNow<'_> {
         self
     }
 
-    fn check(&self) -> Result<(), Error> {
-        self.command.check()
+    fn once(&mut self) -> &mut Once {
+        &mut self.command.once
     }
 
-    async fn run(&self, uow: &UnitOfWork) -> Result<Purchase, Error> {
-        match self.command.execute(uow, self.ledger).await? {
+    fn precheck(&self) -> Result<(), Error> {
+        self.command.precheck()
+    }
+
+    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Purchase>, Error> {
+        self.command.execute(uow, self.ledger).await?.try_map(|outcome| match outcome {
             Outcome::Purchase(purchase) => Ok(purchase),
             _ => Err(Error::damaged("a purchase was answered with something else")),
-        }
+        })
     }
 }
 

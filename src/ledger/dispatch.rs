@@ -1,8 +1,8 @@
 //! Events on their way to the sinks.
 //!
 //! 1. A ticket is drawn while the auction's row is locked, so tickets of one auction are in the order of `seq`.
-//! 2. The commit fills the ticket; a ticket that is dropped, because its command was rolled back or its commit is unknown,
-//!    is void.
+//! 2. The commit fills the ticket; a ticket that is dropped, because its command was rolled back, is void. Where the commit
+//!    got no answer the line waits until it is known what became of it, or until the verb gives up.
 //! 3. Events leave an auction's line from the front only, and stop before a ticket that is neither filled nor void.
 //! 4. The events go to the sinks of the ledger that carried the command out; clones with other sinks share the lines.
 //! 5. Each sink has a bounded queue and a task of its own. A full queue drops the event, and the gap is told in its
@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::FutureExt;
 use tokio::sync::mpsc;
 
-use crate::event::{AuctionEvent, EventSink};
+use crate::event::AuctionEvent;
 use crate::id::AuctionId;
+use crate::sink::EventSink;
 use crate::unit_of_work::UnitOfWork;
 
 /// The sinks of one ledger.
@@ -72,6 +73,31 @@ impl Drop for Place {
     }
 }
 
+/// Events that wait for their commit. They are told once; when the last clone is dropped untold, their ticket is void.
+#[derive(Clone)]
+pub(super) struct Telling(Arc<Mutex<Option<Waiting>>>);
+
+struct Waiting {
+    place: Place,
+    events: Vec<AuctionEvent>,
+}
+
+impl Telling {
+    /// Call it when the commit is known to have happened.
+    pub(super) fn tell(&self) {
+        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Waiting { place, events }) = waiting {
+            place.fill(events);
+        }
+    }
+}
+
+impl std::fmt::Debug for Telling {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Telling")
+    }
+}
+
 impl Dispatch {
     pub(super) fn add(&mut self, sink: impl EventSink, capacity: usize) {
         self.queues.push(Queue::new(Arc::new(sink), capacity));
@@ -82,13 +108,21 @@ impl Dispatch {
     }
 
     /// Sends the events of one command to the sinks once `uow` is committed. Call it under the auction's lock.
-    pub(super) fn stage(&self, uow: &UnitOfWork, auction: AuctionId, events: Vec<AuctionEvent>) {
+    pub(super) fn stage(
+        &self,
+        uow: &UnitOfWork,
+        auction: AuctionId,
+        events: Vec<AuctionEvent>,
+    ) -> Option<Telling> {
         if self.is_empty() {
-            return;
+            return None;
         }
         self.queues.iter().for_each(Queue::start);
-        let place = self.draw(auction);
-        uow.stage(move || place.fill(events));
+        let waiting = Waiting { place: self.draw(auction), events };
+        let telling = Telling(Arc::new(Mutex::new(Some(waiting))));
+        let staged = telling.clone();
+        uow.stage(move || staged.tell());
+        Some(telling)
     }
 
     fn draw(&self, auction: AuctionId) -> Place {

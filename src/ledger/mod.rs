@@ -2,14 +2,20 @@
 
 mod batch;
 mod buy_now;
+mod canonical;
+mod close;
 mod dispatch;
 mod history;
+mod journal;
+mod once;
 mod open_auction;
+mod outcome;
 mod place_bid;
 mod query;
 mod receipt;
 mod request;
 mod save;
+mod session;
 mod settle;
 mod store;
 mod wallet;
@@ -17,20 +23,24 @@ mod wallet;
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sea_orm::DatabaseConnection;
+use serde::{Deserialize, Serialize};
 
 pub use self::buy_now::BuyNow;
-pub use self::history::{ActRecord, BidRecord, Entry, GetActs, GetBalanceAt, GetBids, GetEntries};
+pub use self::close::{Cancel, Cancellation, CloseEarly};
+pub use self::history::{ActRecord, BidRecord, GetActs, GetBids};
+pub use self::journal::{Entry, GetBalanceAt, GetEntries};
 pub use self::open_auction::{AuctionTerms, OpenAuction};
+pub use self::outcome::{CommandRef, CommandStatus};
 pub use self::place_bid::PlaceBid;
 pub use self::query::{Auction, GetAuction, GetWallet};
-pub use self::settle::{Cancel, Cancellation, CloseEarly, Sale, Settle, Settlement, Sweep};
+pub use self::settle::{Sale, Settle, Settlement, Sweep};
 pub use self::wallet::{Deposit, Wallet, Withdraw};
 
 use self::dispatch::Dispatch;
 use crate::clock::Clock;
-use crate::event::EventSink;
 use crate::id::{AuctionId, OperationId, UserId};
 use crate::money::Currency;
+use crate::sink::EventSink;
 use crate::unit_of_work::{Atomic, Committed, Error as UnitOfWorkError, Retry, Root, UnitOfWork};
 
 /// Auctions, and the money that is promised to them, on one database.
@@ -94,6 +104,24 @@ impl AuctionLedger {
 
     /// Adds a sink that gets the events of every committed command of this ledger and its clones, behind a queue of 1,024
     /// events. See [`EventSink`].
+    ///
+    /// # Example: an event for each bid
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// # use auction_ledger_migration::{Migrator, MigratorTrait};
+    /// use auction_ledger::{AuctionLedger, AuctionTerms, BroadcastSink, Currency};
+    /// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+    /// # Migrator::up(&db, None).await?;
+    /// let sink = BroadcastSink::new(64);
+    /// let mut reader = sink.subscribe();
+    /// let ledger = AuctionLedger::new(db).sink(sink);
+    /// # let terms = AuctionTerms::english(Currency::EUR, 10.into(), 5.into()).ends_in(Duration::from_secs(60));
+    /// let auction = ledger.open_auction("sam", "brass telescope", terms).await?;
+    /// assert_eq!(reader.recv().await?.auction, auction.id);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn sink(self, sink: impl EventSink) -> Self {
         self.sink_with(sink, 1024)
@@ -171,7 +199,7 @@ impl AuctionLedger {
 }
 
 /// A bid that was accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Bid {
     /// The auction.
@@ -199,7 +227,7 @@ pub struct Bid {
 }
 
 /// Somebody who lost the lead of an auction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Outbid {
     /// Who.
@@ -209,7 +237,7 @@ pub struct Outbid {
 }
 
 /// A purchase at the buy-now price.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Purchase {
     /// The auction.

@@ -6,15 +6,20 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set};
 
+use super::AuctionLedger;
+use super::canonical::Canonical;
+use super::dispatch::Telling;
+use super::once::{self, Once, Slot};
+use super::outcome::{CommandRef, Done};
 use super::query::Auction;
+use super::receipt::{self, Outcome};
 use super::request::verb;
 use super::save::{self, Changes};
 use super::store;
-use super::{AuctionLedger, receipt};
 use crate::entity::{act, auction};
 use crate::error::{self, Error};
 use crate::event::EventKind;
-use crate::id::{OperationId, UserId};
+use crate::id::UserId;
 use crate::money::{Amount, Currency};
 use crate::rules::{Increment, Micros, Standing, Terms, TermsError};
 use crate::unit_of_work::UnitOfWork;
@@ -113,6 +118,27 @@ impl AuctionTerms {
         self.currency
     }
 
+    fn encode(&self, request: Canonical) -> Canonical {
+        let micros = |at: DateTime<Utc>| at.timestamp_micros();
+        let (at, within) = match self.end {
+            Some(End::At(at)) => (Some(micros(at)), None),
+            Some(End::In(duration)) => {
+                (None, Some(i128::try_from(duration.as_micros()).unwrap_or(i128::MAX)))
+            }
+            None => (None, None),
+        };
+        request
+            .text(self.currency.code())
+            .number(self.currency.exponent())
+            .amount(self.start_price)
+            .amount(self.increment)
+            .optional(self.multiple_of, Canonical::amount)
+            .optional(self.buy_now, Canonical::amount)
+            .optional(self.starts_at.map(micros), Canonical::number)
+            .optional(at, Canonical::number)
+            .optional(within, Canonical::number)
+    }
+
     /// The terms in minor units and microseconds, checked. `now` is the start if none was given.
     fn promise(&self, now: Micros) -> Result<Terms, Error> {
         let amount = |what, value: Decimal| {
@@ -148,16 +174,17 @@ impl AuctionLedger {
     ///
     /// # Errors
     ///
-    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the title), [`Error::InvalidTerms`] without an end,
-    /// [`Error::InvalidAmount`] of the start price, the increment, the multiple and the buy-now price,
-    /// [`Error::InvalidTerms`], [`Error::CurrencyMismatch`]. Nothing is written. Then [`Error::UnitOfWork`],
-    /// [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`].
+    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`],
+    /// [`Error::InvalidText`] (the title), [`Error::InvalidTerms`] without an end, [`Error::InvalidAmount`] of the
+    /// start price, the increment, the multiple and the buy-now price, [`Error::InvalidTerms`],
+    /// [`Error::CurrencyMismatch`]. Nothing is written. Then [`Error::NotStrict`], [`Error::UnitOfWork`],
+    /// [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`]: nothing is stored. And
+    /// [`Error::CommitUnknown`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
-    /// journal tells which. Within a unit of work, a drop
-    /// breaks its innermost block.
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all; sent again
+    /// with the same key, it happens once. Within a unit of work, a drop breaks its innermost block.
     ///
     /// # Locking
     ///
@@ -190,6 +217,7 @@ impl AuctionLedger {
             seller: seller.into(),
             title: title.into(),
             terms,
+            once: Once::new(),
         }
     }
 }
@@ -203,15 +231,38 @@ pub struct OpenAuction<'a> {
     seller: UserId,
     title: String,
     terms: AuctionTerms,
+    once: Once,
 }
 
 impl OpenAuction<'_> {
-    fn check(&self) -> Result<(), Error> {
-        self.seller.validate()?;
-        error::title(&self.title)
+    fn once(&mut self) -> &mut Once {
+        &mut self.once
     }
 
-    async fn run(&self, uow: &UnitOfWork) -> Result<Auction, Error> {
+    fn precheck(&self) -> Result<(), Error> {
+        self.seller.validate()?;
+        self.once.check()?;
+        if self.once.key.is_some() { Ok(()) } else { error::title(&self.title) }
+    }
+
+    fn slot(&self) -> Option<Slot> {
+        self.once.slot(Some(&self.seller), || {
+            let request = Canonical::of("open_auction").text(&self.title);
+            self.terms.encode(request).hash()
+        })
+    }
+
+    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Auction>, Error> {
+        let (clock, slot) = (&self.ledger.clock, self.slot());
+        let carried_out = once::carry_out(uow, clock, slot, async || self.carry_out(uow).await);
+        carried_out.await?.try_map(|outcome| match outcome {
+            Outcome::Opened(auction) => Ok(auction),
+            _ => Err(Error::damaged("an opening was answered with something else")),
+        })
+    }
+
+    async fn carry_out(&self, uow: &UnitOfWork) -> Result<Done<Outcome>, Error> {
+        error::title(&self.title)?;
         let terms = self.terms.promise(self.ledger.clock.now(uow).await?)?;
         let owner = (self.seller.clone(), self.terms.currency);
         let (seller, now) = store::lock_or_make_wallet(uow, &self.ledger.clock, &owner).await?;
@@ -221,14 +272,30 @@ impl OpenAuction<'_> {
         let opened = act::Model {
             auction_id: row.id,
             seq: standing.seq,
-            operation: OperationId::new().get(),
+            operation: self.once.operation.get(),
             kind: act::Kind::Opened,
             wallet_id: Some(seller.id.get()),
             amount: None,
             reason: None,
             at: now.get(),
         };
-        save::save(uow, &Changes { acts: vec![opened], ..Changes::default() }).await?;
+        let outcome = Outcome::Opened(Auction::of(&row, self.seller.clone(), None)?);
+        let (seller, currency) = (self.seller.clone(), self.terms.currency);
+        let command = CommandRef::opening(self.once.operation, row.id.into(), seller, currency);
+        let reply = self.slot().map(|slot| slot.reply(&outcome, &command)).transpose()?;
+        let (acts, replies) = (vec![opened], reply.into_iter().collect());
+        save::save(uow, &Changes { acts, replies, ..Changes::default() }).await?;
+        let telling = self.tell(uow, &row, &terms, &standing)?;
+        Ok(Done { value: outcome, command, telling })
+    }
+
+    fn tell(
+        &self,
+        uow: &UnitOfWork,
+        row: &auction::Model,
+        terms: &Terms,
+        standing: &Standing,
+    ) -> Result<Option<Telling>, Error> {
         let opened = EventKind::Opened {
             title: self.title.clone(),
             seller: self.seller.clone(),
@@ -237,10 +304,9 @@ impl OpenAuction<'_> {
             starts_at: terms.starts_at.datetime(),
             ends_at: terms.ends_at.datetime(),
         };
-        let lot = store::lot(&row)?;
-        let events = receipt::numbered(&lot, &standing, std::iter::once(opened));
-        self.ledger.dispatch.stage(uow, lot.id, events);
-        Auction::of(&row, self.seller.clone(), None)
+        let lot = store::lot(row)?;
+        let events = receipt::numbered(&lot, standing, std::iter::once(opened));
+        Ok(self.ledger.dispatch.stage(uow, lot.id, events))
     }
 }
 

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sea_orm::{ConnectionTrait, EntityTrait};
+use serde::{Deserialize, Serialize};
 
 use super::store;
 use super::wallet::Wallet;
@@ -44,7 +45,7 @@ macro_rules! query {
 pub(super) use query;
 
 /// An auction as everybody may see it. Amounts are in its currency.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Auction {
     /// The auction.

@@ -3,15 +3,28 @@
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
-use super::batch::{Command, Outcome};
+use super::batch::Command;
 use super::store::{Account, Lot};
-use super::{Bid, Cancellation, Outbid, Purchase, Sale, Settlement};
+use super::{Auction, Bid, Cancellation, Outbid, Purchase, Sale, Settlement, Wallet};
 use crate::entity::{act, bid};
 use crate::event::{AuctionEvent, EventKind, SaleKind};
 use crate::id::{OperationId, UserId, WalletId};
 use crate::money::Amount;
 use crate::rules::{self, Standing, Verdict};
+
+/// What became of a command that was accepted. It is kept under the key of the request, so a new field needs a default.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    Bid(Bid),
+    Purchase(Purchase),
+    Settlement(Settlement),
+    Cancellation(Cancellation),
+    Wallet(Wallet),
+    Opened(Auction),
+}
 
 /// A command that was accepted, and all that is known of it.
 pub(super) struct Accepted<'a> {

@@ -1,20 +1,41 @@
-//! What all requests of the ledger have in common: they are awaited, alone or within a unit of work of the host.
+//! What all verbs of the ledger have in common: they are awaited, alone or within a unit of work of the host.
+
+use std::sync::{Mutex, PoisonError};
+
+use sea_orm::IsolationLevel;
+use tokio::time::Instant;
 
 use super::AuctionLedger;
+use super::outcome::{CommandStatus, Done};
 use crate::error::Error;
-use crate::unit_of_work::{Committed, UnitOfWork};
+use crate::unit_of_work::{Attempts, Error as UnitOfWorkError, UnitOfWork};
 
-/// Makes a verb out of a struct with the fields `ledger` and `within`, and the methods `check(&self)` for what can be
-/// refused without the database and `run(&self, &UnitOfWork)`.
+/// Makes a verb out of a struct with the fields `ledger` and `within`, and these methods:
+///
+/// - `once(&mut self)` and `precheck(&self)`: what makes it happen once, and what can be refused without the database;
+/// - `run(&self, &UnitOfWork)`: carries it out.
 macro_rules! verb {
     ($verb:ident -> $output:ty) => {
         impl<'a> $verb<'a> {
             /// Joins `uow`: what the verb writes commits or rolls back with it, and nothing is run again by itself.
             ///
-            /// `uow` must be on the ledger's database.
+            /// `uow` must be on the ledger's database. At REPEATABLE READ or SERIALIZABLE it sees no auction that was opened
+            /// after its first statement.
             #[must_use = "a request does nothing until it is awaited"]
             pub fn within(mut self, uow: &'a crate::unit_of_work::UnitOfWork) -> Self {
                 self.within = Some(uow);
+                self
+            }
+
+            /// Carries it out once for this key, however often it is sent: a request that was carried out is answered as it
+            /// was then, before anything is checked, whatever has happened since.
+            ///
+            /// `key` has 1 to 200 bytes, and belongs to the user who gives the command, or to the house. The same key with
+            /// another request is [`Error::IdempotencyConflict`](crate::Error::IdempotencyConflict). A refusal leaves the key
+            /// free. See [`AuctionLedger::purge_keys`](crate::AuctionLedger::purge_keys) for how long keys are kept.
+            #[must_use = "a request does nothing until it is awaited"]
+            pub fn key(mut self, key: impl Into<String>) -> Self {
+                self.once().key = Some(key.into());
                 self
             }
         }
@@ -25,9 +46,9 @@ macro_rules! verb {
 
             fn into_future(self) -> Self::IntoFuture {
                 Box::pin(async move {
-                    self.check()?;
+                    self.precheck()?;
                     match self.within {
-                        Some(uow) => self.run(uow).await,
+                        Some(uow) => self.run(uow).await.map(|done| done.value),
                         None => {
                             let name = stringify!($verb);
                             crate::ledger::request::alone(self.ledger, name, async |uow| {
@@ -45,13 +66,79 @@ macro_rules! verb {
 pub(super) use verb;
 
 /// Runs a verb in a unit of work of its own, and again when the database could not order it among its neighbours.
+///
+/// A commit that got no answer is looked up: the verb answers with what has become of it.
 pub(super) async fn alone<F, T>(
     ledger: &AuctionLedger,
     name: &'static str,
     run: F,
 ) -> Result<T, Error>
 where
-    F: AsyncFnOnce(&UnitOfWork) -> Result<T, Error> + Clone,
+    F: AsyncFnOnce(&UnitOfWork) -> Result<Done<T>, Error> + Clone,
+    T: Clone,
 {
-    ledger.retry.atomic(ledger.unit_of_work().name(name), run).await.map(Committed::into_value)
+    let mut attempts = Attempts::of(&ledger.retry);
+    let mut root = ledger.unit_of_work().name(name);
+    loop {
+        let carried_out = Mutex::new(None);
+        let run = run.clone();
+        let attempt = root.clone().attempt(
+            async |uow| {
+                let done = run(uow).await?;
+                let value = done.value.clone();
+                *carried_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+                Ok::<_, Error>(value)
+            },
+            attempts.number(),
+        );
+        let failure = match attempt.await {
+            Ok(committed) => return Ok(committed.into_value()),
+            Err(failure) => failure,
+        };
+        let done = carried_out.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (error, retryable) = match (failure.error, done) {
+            (Error::UnitOfWork(UnitOfWorkError::CommitUnknown { error }), Some(done)) => {
+                match look_up(ledger, &attempts, &done).await {
+                    CommandStatus::Committed => return Ok(done.value),
+                    CommandStatus::NotCommitted => {
+                        (UnitOfWorkError::CommitRefused { error }.into(), true)
+                    }
+                    CommandStatus::Running => {
+                        let command = Box::new(done.command);
+                        return Err(Error::CommitUnknown { command, error });
+                    }
+                }
+            }
+            (error, _) => (error, failure.retryable),
+        };
+        if !attempts.again(retryable).await {
+            return Err(error);
+        }
+        // A server whose default is a snapshot refuses rows that changed after the first statement: not twice.
+        root = root.isolation(IsolationLevel::ReadCommitted);
+    }
+}
+
+/// What became of a commit that got no answer; `Running` if that cannot be found out in time.
+async fn look_up<T>(ledger: &AuctionLedger, attempts: &Attempts, done: &Done<T>) -> CommandStatus {
+    let give_up = attempts.look_up_until(Instant::now());
+    let mut pause = Attempts::of(&ledger.retry);
+    loop {
+        let status = tokio::time::timeout_at(give_up, ledger.outcome(&done.command)).await;
+        match status {
+            Ok(Ok(CommandStatus::Committed)) => {
+                if let Some(telling) = &done.telling {
+                    telling.tell();
+                }
+                return CommandStatus::Committed;
+            }
+            Ok(Ok(CommandStatus::NotCommitted)) => return CommandStatus::NotCommitted,
+            Ok(Ok(CommandStatus::Running)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a commit without an answer could not be looked up")
+            }
+            Err(_) => return CommandStatus::Running,
+        }
+        pause.wait().await;
+    }
 }

@@ -6,9 +6,10 @@ use sea_orm::sea_query::{
 };
 use sea_orm::{ActiveEnum, ConnectionTrait, EntityTrait, Iterable, Value};
 
+use super::once::Reply;
 use super::store::{Account, Lot, padded};
 use crate::backend::Dialect;
-use crate::entity::{act, auction, bid, entry, wallet};
+use crate::entity::{act, auction, bid, entry, key, wallet};
 use crate::error::Error;
 use crate::money::Amount;
 use crate::rules::AuctionState;
@@ -22,6 +23,8 @@ pub(super) struct Changes {
     pub(super) bids: Vec<bid::Model>,
     pub(super) acts: Vec<act::Model>,
     pub(super) entries: Vec<entry::Model>,
+    /// The answers of requests with a key.
+    pub(super) replies: Vec<Reply>,
 }
 
 /// Writes every changed row once: on PostgreSQL in one statement, elsewhere in one for each table.
@@ -35,6 +38,7 @@ pub(super) async fn save(uow: &UnitOfWork, changes: &Changes) -> Result<(), Erro
     writes.extend(insert::<act::Entity>(changes.acts.iter().map(act_values)).map(Into::into));
     writes
         .extend(insert::<entry::Entity>(changes.entries.iter().map(entry_values)).map(Into::into));
+    writes.extend(changes.replies.iter().map(|reply| update_key(reply).into()));
     let Some(last) = writes.pop() else {
         return Ok(());
     };
@@ -124,6 +128,17 @@ fn update_accounts(accounts: &[Account]) -> UpdateStatement {
         .and_where(
             Expr::col(wallet::Column::Id).is_in(accounts.iter().map(|account| account.id.get())),
         )
+        .take()
+}
+
+fn update_key(reply: &Reply) -> UpdateStatement {
+    Query::update()
+        .table(key::Entity)
+        .value(key::Column::RequestHash, reply.hash.clone())
+        .value(key::Column::Operation, reply.operation.get())
+        .value(key::Column::Answer, reply.answer.clone())
+        .and_where(Expr::col(key::Column::Scope).eq(reply.scope()))
+        .and_where(Expr::col(key::Column::IdempotencyKey).eq(reply.key()))
         .take()
 }
 

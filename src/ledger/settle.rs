@@ -1,13 +1,17 @@
-//! How auctions end: settled after their end, closed early, called off; and the sweep of those that are due.
+//! How auctions end: settled after their end, each alone or by the sweep of those that are due.
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use serde::{Deserialize, Serialize};
 
-use super::batch::{Command, Outcome, Wish};
+use super::AuctionLedger;
+use super::batch::{Command, Wish};
+use super::once::Once;
+use super::outcome::Done;
+use super::receipt::Outcome;
 use super::request::verb;
-use super::{AuctionLedger, Outbid};
 use crate::entity::{act, auction};
 use crate::error::Error;
 use crate::id::{AuctionId, OperationId, UserId};
@@ -16,7 +20,7 @@ use crate::rules::{AuctionState, Micros, Rejection};
 use crate::unit_of_work::UnitOfWork;
 
 /// What has become of an auction at its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Settlement {
     /// The auction.
@@ -36,7 +40,7 @@ pub struct Settlement {
 }
 
 /// A sale.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Sale {
     /// Who has paid.
@@ -45,24 +49,6 @@ pub struct Sale {
     pub seller: UserId,
     /// How much.
     pub price: Decimal,
-}
-
-/// An auction that was called off.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Cancellation {
-    /// The auction.
-    pub auction: AuctionId,
-    /// The number of the command on its auction.
-    pub seq: i64,
-    /// The operation that the entries of the journal carry.
-    pub operation: OperationId,
-    /// The auction's currency.
-    pub currency: Currency,
-    /// Who led, and what came back to them.
-    pub released: Option<Outbid>,
-    /// When it was called off, by the database's clock.
-    pub at: DateTime<Utc>,
 }
 
 impl AuctionLedger {
@@ -74,16 +60,16 @@ impl AuctionLedger {
     ///
     /// # Errors
     ///
-    /// In check order: [`Error::InvalidText`] (the memo), [`Error::UnknownAuction`]; then the rules'
-    /// [`Rejection`]: cancelled, not ended, the seller's wallet full. Nothing is written, and a unit of work around it goes
-    /// on. Then [`Error::UnitOfWork`], [`Error::Database`],
-    /// [`Error::MigrationsMissing`], [`Error::Damaged`].
+    /// In check order: [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`], [`Error::InvalidText`] (the
+    /// memo), [`Error::UnknownAuction`]; then the rules' [`Rejection`]: cancelled, not ended, the seller's wallet full.
+    /// Nothing is written, and a unit of work around it goes on. Then [`Error::NotStrict`], [`Error::UnitOfWork`],
+    /// [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`]: nothing is stored. And
+    /// [`Error::CommitUnknown`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
-    /// journal tells which. Within a unit of work, a
-    /// drop breaks its innermost block.
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all; sent again
+    /// with the same key, it happens once. Within a unit of work, a drop breaks its innermost block.
     ///
     /// # Locking
     ///
@@ -113,60 +99,6 @@ impl AuctionLedger {
     /// ```
     pub fn settle(&self, auction: AuctionId) -> Settle<'_> {
         Settle { ledger: self, within: None, command: Command::new(auction, None, Wish::Settle) }
-    }
-
-    /// Closes an auction before its end: sold to the leader at the price now, or unsold. Money moves as in
-    /// [`settle`](Self::settle).
-    ///
-    /// Without [`by`](CloseEarly::by) it is the decision of the house, and only the host can have made it.
-    ///
-    /// # Errors
-    ///
-    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the reason), [`Error::UnknownAuction`],
-    /// [`Error::CurrencyMismatch`]; then the rules' [`Rejection`]: over, not open yet, ended, not the seller, the seller's
-    /// wallet full. Nothing is written, and a unit of work around it goes on. Then [`Error::UnitOfWork`],
-    /// [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
-    /// journal tells which. Within a unit of work, a drop
-    /// breaks its innermost block.
-    ///
-    /// # Locking
-    ///
-    /// The auction; then, ascending and in one query, the wallets of the leader, of the seller and of whoever closes.
-    pub fn close_early(&self, auction: AuctionId) -> CloseEarly<'_> {
-        CloseEarly {
-            ledger: self,
-            within: None,
-            command: Command::new(auction, None, Wish::CloseEarly),
-        }
-    }
-
-    /// Calls an auction off. The leader's hold is available again; nothing else moves.
-    ///
-    /// Without [`by`](Cancel::by) it is the decision of the house, which can always cancel what is not over. A seller can
-    /// cancel while nobody has bid.
-    ///
-    /// # Errors
-    ///
-    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the reason), [`Error::UnknownAuction`],
-    /// [`Error::CurrencyMismatch`]; then the rules' [`Rejection`]: over, not the seller, somebody has bid. Nothing is
-    /// written, and a unit of work around it goes on. Then [`Error::UnitOfWork`], [`Error::Database`],
-    /// [`Error::MigrationsMissing`], [`Error::Damaged`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
-    /// journal tells which. Within a unit of work, a
-    /// drop breaks its innermost block.
-    ///
-    /// # Locking
-    ///
-    /// The auction; then, ascending and in one query, the wallets of the leader and of whoever cancels.
-    pub fn cancel(&self, auction: AuctionId) -> Cancel<'_> {
-        Cancel { ledger: self, within: None, command: Command::new(auction, None, Wish::Cancel) }
     }
 
     /// Settles auctions whose end has passed, each in a unit of work of its own, the earliest end first, until `limit` are
@@ -289,16 +221,24 @@ impl Settle<'_> {
         self
     }
 
-    fn check(&self) -> Result<(), Error> {
-        self.command.check()
+    fn once(&mut self) -> &mut Once {
+        &mut self.command.once
     }
 
-    async fn run(&self, uow: &UnitOfWork) -> Result<Settlement, Error> {
+    fn precheck(&self) -> Result<(), Error> {
+        self.command.precheck()
+    }
+
+    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Settlement>, Error> {
         match self.command.execute(uow, self.ledger).await {
             Err(Error::Rejected(Rejection::Closed {
                 state: AuctionState::Sold | AuctionState::Unsold,
-            })) => self.repeat(uow).await,
-            outcome => settlement(outcome?),
+            })) => {
+                let settlement = self.repeat(uow).await?;
+                let command = settlement.command();
+                Ok(Done::silent(settlement, command))
+            }
+            outcome => outcome?.try_map(settlement),
         }
     }
 
@@ -323,78 +263,11 @@ impl Settle<'_> {
     }
 }
 
-fn settlement(outcome: Outcome) -> Result<Settlement, Error> {
+pub(super) fn settlement(outcome: Outcome) -> Result<Settlement, Error> {
     match outcome {
         Outcome::Settlement(settlement) => Ok(settlement),
         _ => Err(Error::damaged("a settlement was answered with something else")),
     }
 }
 
-/// An early close to be made: [`AuctionLedger::close_early`].
-#[derive(Debug)]
-#[must_use = "a request does nothing until it is awaited"]
-pub struct CloseEarly<'a> {
-    ledger: &'a AuctionLedger,
-    within: Option<&'a UnitOfWork>,
-    command: Command,
-}
-
-impl CloseEarly<'_> {
-    /// The user who wants it, who must be the seller.
-    pub fn by(mut self, user: impl Into<UserId>) -> Self {
-        self.command.user = Some(user.into());
-        self
-    }
-
-    /// Why, for the history of the auction: at most 200 characters, without NUL.
-    pub fn reason(mut self, reason: impl Into<String>) -> Self {
-        self.command.reason = Some(reason.into());
-        self
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        self.command.check()
-    }
-
-    async fn run(&self, uow: &UnitOfWork) -> Result<Settlement, Error> {
-        settlement(self.command.execute(uow, self.ledger).await?)
-    }
-}
-
-/// A cancellation to be made: [`AuctionLedger::cancel`].
-#[derive(Debug)]
-#[must_use = "a request does nothing until it is awaited"]
-pub struct Cancel<'a> {
-    ledger: &'a AuctionLedger,
-    within: Option<&'a UnitOfWork>,
-    command: Command,
-}
-
-impl Cancel<'_> {
-    /// The user who wants it, who must be the seller.
-    pub fn by(mut self, user: impl Into<UserId>) -> Self {
-        self.command.user = Some(user.into());
-        self
-    }
-
-    /// Why, for the history of the auction: at most 200 characters, without NUL.
-    pub fn reason(mut self, reason: impl Into<String>) -> Self {
-        self.command.reason = Some(reason.into());
-        self
-    }
-
-    fn check(&self) -> Result<(), Error> {
-        self.command.check()
-    }
-
-    async fn run(&self, uow: &UnitOfWork) -> Result<Cancellation, Error> {
-        match self.command.execute(uow, self.ledger).await? {
-            Outcome::Cancellation(cancellation) => Ok(cancellation),
-            _ => Err(Error::damaged("a cancellation was answered with something else")),
-        }
-    }
-}
-
 verb!(Settle -> Settlement);
-verb!(CloseEarly -> Settlement);
-verb!(Cancel -> Cancellation);

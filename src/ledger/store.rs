@@ -10,10 +10,11 @@ use sea_orm::sea_query::{
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, Iterable, Order, QueryFilter,
-    QueryResult,
+    Select,
 };
 use uuid::Uuid;
 
+use super::session::{Session, session_facts};
 use crate::backend::Dialect;
 use crate::clock::Clock;
 use crate::entity::{auction, entry, wallet};
@@ -133,6 +134,10 @@ pub(super) struct Locked {
 }
 
 impl Locked {
+    pub(super) fn nothing() -> Self {
+        Self { accounts: BTreeMap::new(), now: Micros::new(0) }
+    }
+
     /// The time of a command that touches these wallets and whatever last changed at `last_at`. The database's clock may
     /// step back, and stands still while a statement waits for its locks; the times of an auction and of a wallet never
     /// go back.
@@ -141,16 +146,26 @@ impl Locked {
         accounts.fold(self.now.max(last_at), Micros::max)
     }
 
+    fn find(&self, (user, currency): &Owner) -> Option<&Account> {
+        self.accounts
+            .values()
+            .find(|account| account.owner == *user && account.currency.code() == currency.code())
+    }
+
+    fn has(&self, owner: &Owner) -> bool {
+        self.find(owner).is_some()
+    }
+
+    fn add(&mut self, account: Option<Account>) {
+        self.accounts.extend(account.map(|account| (account.id, account)));
+    }
+
     /// The wallet of `owner`, if there is one.
-    pub(super) fn of(&self, (user, currency): &Owner) -> Result<Option<WalletId>, Error> {
-        let same = |account: &&Account| {
-            account.owner == *user && account.currency.code() == currency.code()
-        };
-        match self.accounts.values().find(same) {
-            Some(account) if account.currency != *currency => Err(Error::CurrencyMismatch {
-                given: *currency,
-                stored: account.currency.exponent(),
-            }),
+    pub(super) fn of(&self, owner: &Owner) -> Result<Option<WalletId>, Error> {
+        match self.find(owner) {
+            Some(account) if account.currency != owner.1 => {
+                Err(Error::CurrencyMismatch { given: owner.1, stored: account.currency.exponent() })
+            }
             account => Ok(account.map(|account| account.id)),
         }
     }
@@ -164,34 +179,75 @@ pub(super) async fn lock_wallets(
     ids: &BTreeSet<WalletId>,
     owners: &BTreeSet<Owner>,
 ) -> Result<Locked, Error> {
-    let ids = ids.iter().map(|id| SimpleExpr::from(id.get()));
-    let owners = owners.iter().map(|(user, currency)| {
-        let id = Query::select()
-            .column(wallet::Column::Id)
-            .from(wallet::Entity)
-            .and_where(Expr::col(wallet::Column::Owner).eq(user.as_bytes()))
-            .and_where(Expr::col(wallet::Column::Currency).eq(currency.code()))
-            .take();
-        SimpleExpr::SubQuery(None, Box::new(SubQueryStatement::SelectStatement(id)))
-    });
-    let query = Query::select()
+    let dialect = Dialect::of(uow.get_database_backend());
+    let wanted = ids.iter().map(|id| SimpleExpr::from(id.get())).chain(owners.iter().map(id_of));
+    let query = session_facts(dialect)
         .columns(wallet::Column::iter())
-        .expr_as(Expr::cust(Dialect::of(uow.get_database_backend()).now()), NOW)
         .from(wallet::Entity)
-        .and_where(Expr::col(wallet::Column::Id).is_in(padded(ids.chain(owners).collect())))
+        .and_where(Expr::col(wallet::Column::Id).is_in(padded(wanted.collect())))
         .order_by(wallet::Column::Id, Order::Asc)
         .lock(LockType::Update)
         .take();
     let rows = uow.query_all(&query).await.map_err(UnitOfWorkError::of_lock)?;
-    let now = match rows.first() {
-        Some(row) => clock.or(now(row)?),
-        None => clock.now(uow).await?,
+    let session = match rows.first() {
+        Some(row) => Session::read(row, dialect)?,
+        // Nothing to lock, so nothing came along.
+        None => {
+            let row = uow.query_one(&session_facts(dialect)).await?;
+            Session::read(
+                &row.ok_or_else(|| Error::damaged("the database has no clock"))?,
+                dialect,
+            )?
+        }
     };
     let accounts = rows.iter().map(|row| {
         let account = Account::from_row(wallet::Model::from_query_result(row, "")?)?;
         Ok((account.id, account))
     });
-    Ok(Locked { accounts: accounts.collect::<Result<_, Error>>()?, now })
+    let accounts = accounts.collect::<Result<_, Error>>()?;
+    let mut locked = Locked { accounts, now: clock.or(session.now) };
+    for owner in owners {
+        if !locked.has(owner) {
+            locked.add(find_hidden(uow, dialect, &session, owner).await?);
+        }
+    }
+    Ok(locked)
+}
+
+/// The id of the wallet of an owner, as a subquery.
+fn id_of((user, currency): &Owner) -> SimpleExpr {
+    let id = Query::select()
+        .column(wallet::Column::Id)
+        .from(wallet::Entity)
+        .and_where(Expr::col(wallet::Column::Owner).eq(user.as_bytes()))
+        .and_where(Expr::col(wallet::Column::Currency).eq(currency.code()))
+        .take();
+    SimpleExpr::SubQuery(None, Box::new(SubQueryStatement::SelectStatement(id)))
+}
+
+/// Looks again for a wallet that was not found, where a snapshot may have hidden it: a user who has money is never told
+/// that they have none.
+///
+/// Where even a locking read sees the snapshot only, an INSERT tells: it fails with a serialization failure if the wallet
+/// is there. If it is not, what was made is removed again.
+async fn find_hidden(
+    uow: &UnitOfWork,
+    dialect: Dialect,
+    session: &Session,
+    owner: &Owner,
+) -> Result<Option<Account>, Error> {
+    if dialect.snapshot_in_subqueries() {
+        let row = uow.lock(owned_by(&owner.0, owner.1), LockWait::Wait).await?.pop();
+        return row.map(Account::from_row).transpose();
+    }
+    if session.snapshot {
+        make_wallet(uow, owner).await?;
+        let made = wallet::Entity::delete_many()
+            .filter(wallet::Column::Owner.eq(owner.0.as_bytes()))
+            .filter(wallet::Column::Currency.eq(owner.1.code()));
+        made.exec(uow).await?;
+    }
+    Ok(None)
 }
 
 /// Locks the wallet of `owner`, and makes it first if there is none.
@@ -217,6 +273,13 @@ pub(super) async fn lock_or_make_wallet(
         .ok_or_else(|| Error::damaged("a wallet has vanished"))
 }
 
+/// The wallet of a user in a currency, whatever its exponent.
+pub(super) fn owned_by(user: &UserId, currency: Currency) -> Select<wallet::Entity> {
+    wallet::Entity::find()
+        .filter(wallet::Column::Owner.eq(user.as_bytes()))
+        .filter(wallet::Column::Currency.eq(currency.code()))
+}
+
 /// Reads the wallet of a user, without a lock.
 pub(super) async fn find_wallet<C: ConnectionTrait>(
     connection: &C,
@@ -224,11 +287,7 @@ pub(super) async fn find_wallet<C: ConnectionTrait>(
     currency: Currency,
 ) -> Result<Option<Account>, Error> {
     user.validate()?;
-    let row = wallet::Entity::find()
-        .filter(wallet::Column::Owner.eq(user.as_bytes()))
-        .filter(wallet::Column::Currency.eq(currency.code()))
-        .one(connection)
-        .await?;
+    let row = owned_by(user, currency).one(connection).await?;
     let account = row.map(Account::from_row).transpose()?;
     match account {
         Some(account) if account.currency != currency => {
@@ -239,7 +298,7 @@ pub(super) async fn find_wallet<C: ConnectionTrait>(
 }
 
 /// Makes an empty wallet, unless another transaction has just done so.
-async fn make_wallet(uow: &UnitOfWork, (user, currency): &Owner) -> Result<(), Error> {
+pub(super) async fn make_wallet(uow: &UnitOfWork, (user, currency): &Owner) -> Result<(), Error> {
     let insert = Query::insert()
         .into_table(wallet::Entity)
         .columns([
@@ -268,12 +327,6 @@ async fn make_wallet(uow: &UnitOfWork, (user, currency): &Owner) -> Result<(), E
         .take();
     uow.execute(&insert).await?;
     Ok(())
-}
-
-const NOW: &str = "now_us";
-
-fn now(row: &QueryResult) -> Result<Micros, Error> {
-    Ok(Micros::new(row.try_get("", NOW)?))
 }
 
 /// Fills a list up to a power of two with its last element, so that lists of many lengths share few prepared statements.

@@ -3,20 +3,25 @@
 use std::collections::BTreeSet;
 
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 use super::AuctionLedger;
+use super::canonical::Canonical;
+use super::once::{self, Once, Slot};
+use super::outcome::{CommandRef, Done};
+use super::receipt::Outcome;
 use super::request::verb;
 use super::save::{self, Changes};
 use super::store::{self, Account, Change};
 use crate::entity::entry;
 use crate::error::{self, Error};
-use crate::id::{OperationId, UserId};
+use crate::id::UserId;
 use crate::money::{Amount, BALANCE_MAX, Currency};
 use crate::rules::{Micros, Rejection};
 use crate::unit_of_work::UnitOfWork;
 
 /// The money of one user in one currency.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Wallet {
     /// Whose it is.
@@ -55,15 +60,16 @@ impl AuctionLedger {
     ///
     /// # Errors
     ///
-    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the memo), [`Error::InvalidAmount`],
-    /// [`Error::CurrencyMismatch`], [`Rejection::BalanceTooLarge`]. Nothing is written. Then [`Error::UnitOfWork`],
-    /// [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`].
+    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`],
+    /// [`Error::InvalidText`] (the memo), [`Error::InvalidAmount`], [`Error::CurrencyMismatch`],
+    /// [`Rejection::BalanceTooLarge`]. Nothing is written. Then [`Error::NotStrict`], [`Error::UnitOfWork`],
+    /// [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`]: nothing is stored. And
+    /// [`Error::CommitUnknown`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
-    /// journal tells which. Within a unit of work, a drop
-    /// breaks its innermost block.
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all; sent again
+    /// with the same key, it happens once. Within a unit of work, a drop breaks its innermost block.
     ///
     /// # Locking
     ///
@@ -91,7 +97,7 @@ impl AuctionLedger {
         Deposit {
             ledger: self,
             within: None,
-            transfer: Transfer::new(user.into(), currency, amount),
+            transfer: Transfer::new(Direction::In, user.into(), currency, amount),
         }
     }
 
@@ -101,16 +107,16 @@ impl AuctionLedger {
     ///
     /// # Errors
     ///
-    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the memo), [`Error::InvalidAmount`],
-    /// [`Error::CurrencyMismatch`], [`Rejection::InsufficientFunds`], also for a user without a wallet. Nothing is
-    /// written. Then [`Error::UnitOfWork`], [`Error::Database`],
-    /// [`Error::MigrationsMissing`], [`Error::Damaged`].
+    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`],
+    /// [`Error::InvalidText`] (the memo), [`Error::InvalidAmount`], [`Error::CurrencyMismatch`],
+    /// [`Rejection::InsufficientFunds`], also for a user without a wallet. Nothing is written. Then
+    /// [`Error::NotStrict`], [`Error::UnitOfWork`], [`Error::Database`], [`Error::MigrationsMissing`],
+    /// [`Error::Damaged`]: nothing is stored. And [`Error::CommitUnknown`].
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all, and the
-    /// journal tells which. Within a unit of work, a drop
-    /// breaks its innermost block.
+    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all; sent again
+    /// with the same key, it happens once. Within a unit of work, a drop breaks its innermost block.
     ///
     /// # Locking
     ///
@@ -140,7 +146,7 @@ impl AuctionLedger {
         Withdraw {
             ledger: self,
             within: None,
-            transfer: Transfer::new(user.into(), currency, amount),
+            transfer: Transfer::new(Direction::Out, user.into(), currency, amount),
         }
     }
 }
@@ -170,11 +176,21 @@ impl Deposit<'_> {
         self
     }
 
-    fn check(&self) -> Result<(), Error> {
-        self.transfer.check()
+    fn once(&mut self) -> &mut Once {
+        &mut self.transfer.once
     }
 
-    async fn run(&self, uow: &UnitOfWork) -> Result<Wallet, Error> {
+    fn precheck(&self) -> Result<(), Error> {
+        self.transfer.precheck()
+    }
+
+    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Wallet>, Error> {
+        let (clock, slot) = (&self.ledger.clock, self.transfer.slot());
+        once::carry_out(uow, clock, slot, async || self.carry_out(uow).await).await?.try_map(wallet)
+    }
+
+    async fn carry_out(&self, uow: &UnitOfWork) -> Result<Done<Outcome>, Error> {
+        self.transfer.check()?;
         let amount = self.transfer.amount()?;
         let (account, now) =
             store::lock_or_make_wallet(uow, &self.ledger.clock, &self.transfer.owner).await?;
@@ -187,7 +203,7 @@ impl Deposit<'_> {
             return Err(Rejection::BalanceTooLarge { maximum }.into());
         }
         // From here the deposit must succeed: every refusal has been given above.
-        self.transfer.write(uow, account, entry::Kind::Deposit, amount.gain(), now).await
+        self.transfer.write(uow, account, amount, now).await
     }
 }
 
@@ -198,11 +214,21 @@ impl Withdraw<'_> {
         self
     }
 
-    fn check(&self) -> Result<(), Error> {
-        self.transfer.check()
+    fn once(&mut self) -> &mut Once {
+        &mut self.transfer.once
     }
 
-    async fn run(&self, uow: &UnitOfWork) -> Result<Wallet, Error> {
+    fn precheck(&self) -> Result<(), Error> {
+        self.transfer.precheck()
+    }
+
+    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Wallet>, Error> {
+        let (clock, slot) = (&self.ledger.clock, self.transfer.slot());
+        once::carry_out(uow, clock, slot, async || self.carry_out(uow).await).await?.try_map(wallet)
+    }
+
+    async fn carry_out(&self, uow: &UnitOfWork) -> Result<Done<Outcome>, Error> {
+        self.transfer.check()?;
         let amount = self.transfer.amount()?;
         let owners = BTreeSet::from([self.transfer.owner.clone()]);
         let mut locked =
@@ -218,30 +244,71 @@ impl Withdraw<'_> {
             return Err(Rejection::InsufficientFunds { needed, available }.into());
         };
         // From here the withdrawal must succeed: every refusal has been given above.
-        self.transfer.write(uow, account, entry::Kind::Withdrawal, amount.loss(), now).await
+        self.transfer.write(uow, account, amount, now).await
     }
 }
 
 verb!(Deposit -> Wallet);
 verb!(Withdraw -> Wallet);
 
+fn wallet(outcome: Outcome) -> Result<Wallet, Error> {
+    match outcome {
+        Outcome::Wallet(wallet) => Ok(wallet),
+        _ => Err(Error::damaged("a wallet's change was answered with something else")),
+    }
+}
+
 /// Money across the border of the system.
 #[derive(Debug)]
 struct Transfer {
+    direction: Direction,
     owner: store::Owner,
     amount: Decimal,
     memo: Option<String>,
+    once: Once,
+}
+
+/// In which direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    In,
+    Out,
 }
 
 impl Transfer {
-    fn new(user: UserId, currency: Currency, amount: Decimal) -> Self {
-        Self { owner: (user, currency), amount, memo: None }
+    fn new(direction: Direction, user: UserId, currency: Currency, amount: Decimal) -> Self {
+        let owner = (user, currency);
+        Self { direction, owner, amount, memo: None, once: Once::new() }
+    }
+
+    /// What can be refused without the database. With a key only what the key needs: it is resolved before the rest is
+    /// looked at.
+    fn precheck(&self) -> Result<(), Error> {
+        self.owner.0.validate()?;
+        self.once.check()?;
+        if self.once.key.is_some() { Ok(()) } else { self.check() }
     }
 
     fn check(&self) -> Result<(), Error> {
-        self.owner.0.validate()?;
         error::memo(self.memo.as_deref())?;
         self.amount().map(drop)
+    }
+
+    fn slot(&self) -> Option<Slot> {
+        let (user, currency) = &self.owner;
+        // Names in the canonical encoding of a request: frozen.
+        let verb = match self.direction {
+            Direction::In => "deposit",
+            Direction::Out => "withdraw",
+        };
+        self.once.slot(Some(user), || {
+            Canonical::of(verb)
+                .text(currency.code())
+                .number(currency.exponent())
+                .amount(self.amount)
+                .optional(self.memo.as_deref(), Canonical::text)
+                .hash()
+        })
     }
 
     fn amount(&self) -> Result<Amount, Error> {
@@ -255,12 +322,16 @@ impl Transfer {
         &self,
         uow: &UnitOfWork,
         mut account: Account,
-        kind: entry::Kind,
-        delta: i64,
+        amount: Amount,
         at: Micros,
-    ) -> Result<Wallet, Error> {
+    ) -> Result<Done<Outcome>, Error> {
+        let (kind, delta) = match self.direction {
+            Direction::In => (entry::Kind::Deposit, amount.gain()),
+            Direction::Out => (entry::Kind::Withdrawal, amount.loss()),
+        };
+        let operation = self.once.operation;
         let change = Change {
-            operation: OperationId::new().get(),
+            operation: operation.get(),
             kind,
             available_delta: delta,
             held_delta: 0,
@@ -269,12 +340,17 @@ impl Transfer {
             at,
         };
         let entry = store::enter(&mut account, &change);
-        let wallet = Wallet::of(&account);
-        save::save(
-            uow,
-            &Changes { accounts: vec![account], entries: vec![entry], ..Changes::default() },
-        )
-        .await?;
-        Ok(wallet)
+        let outcome = Outcome::Wallet(Wallet::of(&account));
+        let (user, currency) = self.owner.clone();
+        let command = CommandRef::on_wallet(operation, user, currency, entry.seq);
+        let reply = self.slot().map(|slot| slot.reply(&outcome, &command)).transpose()?;
+        let changes = Changes {
+            accounts: vec![account],
+            entries: vec![entry],
+            replies: reply.into_iter().collect(),
+            ..Changes::default()
+        };
+        save::save(uow, &changes).await?;
+        Ok(Done::silent(outcome, command))
     }
 }

@@ -77,6 +77,7 @@ pub use self::error::{Cause, Error};
 pub use self::hooks::CallbackOutput;
 pub use self::lock::LockWait;
 pub use self::outcome::{CallbackError, Committed, HookFailure, HookReport, RollbackReason};
+pub(crate) use self::retry::Attempts;
 pub use self::retry::Retry;
 pub use self::root::{Atomic, Root};
 #[cfg(feature = "testing")]

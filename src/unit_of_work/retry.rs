@@ -11,9 +11,9 @@ use super::root::Root;
 
 /// Runs a unit of work again when the database could not order it among its neighbours.
 ///
-/// A deadlock, a serialization failure or a lock timeout is repeated, COMMIT included: the whole closure, with a fresh
-/// transaction and fresh callbacks. Everything else, a refusal of the host's own above all, is returned at once, and
-/// [`Error::CommitUnknown`] is never repeated.
+/// A deadlock, a serialization failure, a lock timeout and a connection lost before the commit are repeated, COMMIT
+/// included: the whole closure, with a fresh transaction and fresh callbacks. Everything else, a refusal of the host's own
+/// above all, is returned at once, and [`Error::CommitUnknown`] is never repeated.
 ///
 /// Between two attempts it waits a random time between zero and a limit that doubles from 5 ms up to 500 ms, so that
 /// the rivals do not meet again.
@@ -63,6 +63,8 @@ impl Retry {
 
     /// No new attempt begins later than this after the first one began. An attempt that is under way is not cut off.
     /// Default: none.
+    ///
+    /// It is also how long a verb of the ledger looks up a commit that got no answer; without a deadline five seconds.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
@@ -87,23 +89,62 @@ impl Retry {
         F: AsyncFnOnce(&UnitOfWork) -> Result<T, E> + Clone,
         E: From<Error>,
     {
-        let start = Instant::now();
-        let mut attempt = 1;
+        let mut attempts = Attempts::of(self);
         loop {
-            let failure = match root.clone().attempt(f.clone(), attempt).await {
+            match root.clone().attempt(f.clone(), attempts.number()).await {
                 Ok(committed) => return Ok(committed),
-                Err(failure) => failure,
-            };
-            let pause = pause(attempt);
-            let late = self
-                .deadline
-                .is_some_and(|deadline| start.elapsed().saturating_add(pause) > deadline);
-            if !failure.retryable || attempt >= self.attempts || late {
-                return Err(failure.error);
+                Err(failure) if attempts.again(failure.retryable).await => {}
+                Err(failure) => return Err(failure.error),
             }
-            tracing::debug!(attempt, ?pause, "the unit of work is run again");
-            tokio::time::sleep(pause).await;
-            attempt = attempt.saturating_add(1);
+        }
+    }
+}
+
+/// The attempts of one unit of work: how many there were, and whether there is another one.
+pub(crate) struct Attempts {
+    retry: Retry,
+    start: Instant,
+    number: u32,
+}
+
+/// How long a commit without an answer is looked up where no deadline says otherwise.
+const LOOK_UP: Duration = Duration::from_secs(5);
+
+impl Attempts {
+    pub(crate) fn of(retry: &Retry) -> Self {
+        Self { retry: retry.clone(), start: Instant::now(), number: 1 }
+    }
+
+    /// Which attempt this is, from 1.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Waits for the next attempt, if there is one after a failure of this kind.
+    pub(crate) async fn again(&mut self, retryable: bool) -> bool {
+        let pause = pause(self.number);
+        let deadline = self.retry.deadline;
+        let late = deadline.is_some_and(|limit| self.start.elapsed().saturating_add(pause) > limit);
+        if !retryable || self.number >= self.retry.attempts || late {
+            return false;
+        }
+        tracing::debug!(attempt = self.number, ?pause, "the unit of work is run again");
+        tokio::time::sleep(pause).await;
+        self.number = self.number.saturating_add(1);
+        true
+    }
+
+    /// Waits as long as before another attempt, without counting how often.
+    pub(crate) async fn wait(&mut self) {
+        tokio::time::sleep(pause(self.number)).await;
+        self.number = self.number.saturating_add(1);
+    }
+
+    /// Until when what became of an attempt is looked up.
+    pub(crate) fn look_up_until(&self, now: Instant) -> Instant {
+        match self.retry.deadline {
+            Some(limit) => self.start.checked_add(limit).unwrap_or(now).max(now),
+            None => now.checked_add(LOOK_UP).unwrap_or(now),
         }
     }
 }

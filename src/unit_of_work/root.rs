@@ -143,7 +143,7 @@ impl Root {
     }
 
     /// One attempt, and whether another one can succeed where it failed.
-    pub(super) async fn attempt<F, T, E>(
+    pub(crate) async fn attempt<F, T, E>(
         self,
         f: F,
         attempt: u32,
@@ -228,9 +228,9 @@ impl Root {
 }
 
 /// An attempt that failed.
-pub(super) struct Failure<E> {
-    pub(super) error: E,
-    pub(super) retryable: bool,
+pub(crate) struct Failure<E> {
+    pub(crate) error: E,
+    pub(crate) retryable: bool,
 }
 
 impl<E: From<Error>> From<Error> for Failure<E> {

@@ -466,7 +466,7 @@ on_every_backend! {
         pool.close_by_ref().await?;
         for (verb, error) in all_of_database(&ledger).await {
             let kind = kind(&error);
-            assert_eq!(kind, Some(ErrorKind::ConnectionLost), "{verb}: {error:?}");
+            assert_eq!(kind, Some(ErrorKind::PoolClosed), "{verb}: {error:?}");
             assert!(!error.is_retryable());
         }
     }

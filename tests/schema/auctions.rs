@@ -102,7 +102,7 @@ on_every_backend! {
         accepts(world, [wallet()]).await;
         refuses(world, [
             (auction().with("state", 0), Check("al_auction_state_check")),
-            (auction().with("state", 5), Check("al_auction_state_check")),
+            (auction().with("state", 100), Check("al_auction_state_check")),
             (auction().with("seq", 0), Check("al_auction_seq_check")),
         ]).await;
     }

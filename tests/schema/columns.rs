@@ -47,9 +47,9 @@ on_every_backend! {
         let types = format!("{types} ('al_wallet', 'al_auction', 'al_bid', 'al_act', 'al_entry', 'al_key')");
         let types: BTreeSet<String> = all::<String>(world.db(), &types).await?.into_iter().collect();
         let expected = match world.database() {
-            Database::Postgres => vec!["bigint", "bytea", "character varying", "smallint", "uuid"],
-            Database::Mariadb => vec!["bigint", "binary", "smallint", "varbinary", "varchar"],
-            Database::Sqlite => vec!["BIGINT", "BLOB", "INTEGER", "SMALLINT", "VARCHAR(10)", "VARCHAR(200)"],
+            Database::Postgres => vec!["bigint", "bytea", "character varying", "smallint", "text", "uuid"],
+            Database::Mariadb => vec!["bigint", "binary", "smallint", "text", "varbinary", "varchar"],
+            Database::Sqlite => vec!["BIGINT", "BLOB", "INTEGER", "SMALLINT", "TEXT", "VARCHAR(10)", "VARCHAR(200)"],
         };
         assert!(types.iter().eq(expected), "{types:?}");
     }

@@ -246,6 +246,7 @@ fn key() -> Insert {
             ("idempotency_key", "X'61'"),
             ("request_hash", "X'61'"),
             ("operation", OPERATION),
+            ("answer", "NULL"),
             ("at", "1"),
         ],
     )

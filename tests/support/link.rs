@@ -1,23 +1,30 @@
 //! A link to a server that counts what is sent over it, slows it down, and cuts it.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::World;
 
-/// Where to cut the link when a request with a certain text comes by.
+/// Where to cut the link when a certain request comes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
     /// The server never gets the request.
     BeforeRequest,
+    /// The server has got the request, and the client has left before it could answer.
+    AfterRequest,
     /// The server has answered, and the client never learns it.
     BeforeReply,
 }
+
+/// Asked once for each request, with its text: whether to cut the link there, and how.
+type Plan = Box<dyn FnMut(&str) -> Option<Cut> + Send>;
 
 /// A proxy on the loopback address.
 pub(crate) struct Link {
@@ -30,15 +37,23 @@ pub(crate) struct Link {
 struct Wire {
     /// What the client sent, one entry for each round trip.
     requests: Mutex<Vec<String>>,
-    cut: Mutex<Option<(&'static str, Cut)>>,
+    plan: Mutex<Option<Plan>>,
+    cuts: AtomicUsize,
+    /// Whether nothing gets through any more, on no connection.
+    down: watch::Sender<bool>,
     delay: Mutex<Duration>,
 }
 
 impl Link {
     pub(crate) async fn to(world: &World) -> Self {
+        Self::to_url(world.url()).await
+    }
+
+    /// A link to the server of a URL, whose host is an address.
+    pub(crate) async fn to_url(url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (before, after) = world.url().split_once('@').expect("a user in the URL");
+        let (before, after) = url.split_once('@').expect("a user in the URL");
         let (server, path) = after.split_once('/').expect("a database in the URL");
         let url = format!("{before}@127.0.0.1:{port}/{path}");
         let server: SocketAddr = server.parse().expect("an address in the URL");
@@ -61,7 +76,44 @@ impl Link {
 
     /// Cuts the link once, at the next request that contains `text`.
     pub(crate) fn cut_at(&self, text: &'static str, cut: Cut) {
-        *self.wire.cut.lock().unwrap() = Some((text, cut));
+        let mut planned = Some(cut);
+        self.cut_when(move |request| planned.take_if(|_| says(request, text)));
+    }
+
+    /// Cuts the link once, at the `n`-th request from now, counted from 0 over all connections. A ping is a request too.
+    pub(crate) fn cut_nth(&self, n: usize, cut: Cut) {
+        let mut requests = 0..=n;
+        self.cut_when(move |_| (requests.next() == Some(n)).then_some(cut));
+    }
+
+    /// Cuts the connection of a request as often as `plan` says so.
+    pub(crate) fn cut_when(&self, plan: impl FnMut(&str) -> Option<Cut> + Send + 'static) {
+        *self.wire.plan.lock().unwrap() = Some(Box::new(plan));
+    }
+
+    /// How often the link has been cut.
+    pub(crate) fn cuts(&self) -> usize {
+        self.wire.cuts.load(Ordering::SeqCst)
+    }
+
+    /// As soon as it is cut, nothing gets through any more: every connection ends, and each new one at once.
+    pub(crate) fn stay_down_when_cut(&self) {
+        let plan = self.wire.plan.lock().unwrap().take();
+        let mut plan = plan.expect("a cut was planned");
+        let wire = Arc::downgrade(&self.wire);
+        self.cut_when(move |request| {
+            let cut = plan(request)?;
+            if let Some(wire) = wire.upgrade() {
+                wire.down.send_replace(true);
+            }
+            Some(cut)
+        });
+    }
+
+    /// Lets everything through again.
+    pub(crate) fn mend(&self) {
+        *self.wire.plan.lock().unwrap() = None;
+        self.wire.down.send_replace(false);
     }
 
     /// Every reply comes this much later from now on.
@@ -95,18 +147,17 @@ impl Wire {
     }
 
     fn cut_for(&self, request: &str) -> Option<Cut> {
-        let mut planned = self.cut.lock().unwrap();
-        let (text, cut) = (*planned)?;
-        if !says(request, text) {
-            return None;
-        }
-        *planned = None;
+        let cut = self.plan.lock().unwrap().as_mut()?(request)?;
+        self.cuts.fetch_add(1, Ordering::SeqCst);
         Some(cut)
     }
 }
 
 async fn accept(listener: TcpListener, server: SocketAddr, wire: Arc<Wire>) {
     while let Ok((client, _)) = listener.accept().await {
+        if *wire.down.borrow() {
+            continue;
+        }
         let Ok(server) = TcpStream::connect(server).await else {
             continue;
         };
@@ -121,8 +172,8 @@ async fn carry(client: TcpStream, server: TcpStream, wire: Arc<Wire>) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let (mut request, mut reply) = (vec![0; 65_536], vec![0; 65_536]);
+    let mut down = wire.down.subscribe();
     let mut asking = false;
-    let mut cut_the_reply = false;
     loop {
         tokio::select! {
             read = from_client.read(&mut request) => {
@@ -131,20 +182,21 @@ async fn carry(client: TcpStream, server: TcpStream, wire: Arc<Wire>) {
                 let cut = wire.cut_for(&text);
                 wire.note(text.into_owned(), asking);
                 asking = true;
-                match cut {
-                    Some(Cut::BeforeRequest) => return,
-                    Some(Cut::BeforeReply) => cut_the_reply = true,
-                    None => {}
+                if cut == Some(Cut::BeforeRequest) {
+                    return;
                 }
                 if to_server.write_all(&request[..length]).await.is_err() {
+                    return;
+                }
+                if cut == Some(Cut::BeforeReply) {
+                    _ = from_server.read(&mut reply).await;
+                }
+                if cut.is_some() {
                     return;
                 }
             }
             read = from_server.read(&mut reply) => {
                 let Ok(length @ 1..) = read else { return };
-                if cut_the_reply {
-                    return;
-                }
                 asking = false;
                 let delay = *wire.delay.lock().unwrap();
                 tokio::time::sleep(delay).await;
@@ -152,6 +204,11 @@ async fn carry(client: TcpStream, server: TcpStream, wire: Arc<Wire>) {
                     return;
                 }
             }
+            () = ended(&mut down) => return,
         }
     }
+}
+
+async fn ended(down: &mut watch::Receiver<bool>) {
+    _ = down.wait_for(|down| *down).await;
 }

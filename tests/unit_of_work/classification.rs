@@ -122,7 +122,7 @@ on_every_backend_bare! {
         pool.close().await?;
         let closed = world.connect(1).await;
         closed.clone().close().await?;
-        assert_eq!(kind(&closed, "SELECT 1").await, ErrorKind::ConnectionLost);
+        assert_eq!(kind(&closed, "SELECT 1").await, ErrorKind::PoolClosed);
     }
 }
 

@@ -279,6 +279,6 @@ fn a_refusal_travels_through_seaorm_and_back() {
     let unknown = Error::CommitUnknown {
         error: DbErr::ConnectionAcquire(sea_orm::error::ConnAcquireErr::ConnectionClosed),
     };
-    assert_eq!(unknown.kind(), Some(ErrorKind::ConnectionLost));
+    assert_eq!(unknown.kind(), Some(ErrorKind::PoolClosed));
     assert!(!unknown.is_retryable());
 }

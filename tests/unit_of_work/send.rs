@@ -9,8 +9,8 @@ use axum::extract::State;
 use axum::routing::post;
 use futures::future::try_join_all;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, Statement, TransactionSession,
-    TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, Statement, StreamTrait,
+    TransactionSession, TransactionTrait,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -30,6 +30,30 @@ fn public_types_are_send_and_sync() {
     const { assert_send_sync::<Root>() };
     const { assert_send_sync::<Retry>() };
     const { assert_send_sync::<Committed<String>>() };
+}
+
+/// Whether a type streams rows. The method of the struct, which asks for the trait, goes before that of `Unable`.
+struct Streams<T>(std::marker::PhantomData<T>);
+
+trait Unable {
+    fn able(&self) -> bool {
+        false
+    }
+}
+
+impl<T> Unable for Streams<T> {}
+
+impl<T: StreamTrait> Streams<T> {
+    fn able(&self) -> bool {
+        true
+    }
+}
+
+/// H17: a live stream makes every other statement on its connection wait for ever.
+#[test]
+fn a_unit_of_work_has_no_stream() {
+    assert!(Streams::<DatabaseConnection>(std::marker::PhantomData).able());
+    assert!(!Streams::<UnitOfWork>(std::marker::PhantomData).able());
 }
 
 #[allow(unreachable_pub, reason = "the derive asks for it")]

@@ -102,7 +102,7 @@ const TABLES: [(&str, &str); 6] = [
             CONSTRAINT al_auction_multiple_of_check CHECK (multiple_of IS NULL OR multiple_of > 0),
             CONSTRAINT al_auction_buy_now_check CHECK (buy_now_price IS NULL OR buy_now_price > start_price),
             CONSTRAINT al_auction_time_check CHECK (original_ends_at > starts_at AND ends_at > starts_at),
-            CONSTRAINT al_auction_state_check CHECK (state IN (1, 2, 3, 4)),
+            CONSTRAINT al_auction_state_check CHECK (state BETWEEN 1 AND 99),
             CONSTRAINT al_auction_standing_check CHECK (
                 (leader_wallet_id IS NULL AND leader_max IS NULL AND leader_seq IS NULL AND price IS NULL)
                 OR (leader_wallet_id IS NOT NULL AND leader_max IS NOT NULL AND leader_seq IS NOT NULL AND price IS NOT NULL
@@ -180,6 +180,7 @@ const TABLES: [(&str, &str); 6] = [
             idempotency_key     VARBINARY(200) NOT NULL,
             request_hash        VARBINARY(64) NOT NULL,
             operation           BINARY(16) NOT NULL,
+            answer              TEXT,
             at                  BIGINT NOT NULL,
             PRIMARY KEY (scope, idempotency_key),
             KEY al_key_at (at),

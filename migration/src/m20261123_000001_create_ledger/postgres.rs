@@ -51,7 +51,7 @@ pub(super) const UP: &[&str] = &[
         CONSTRAINT al_auction_multiple_of_check CHECK (multiple_of IS NULL OR multiple_of > 0),
         CONSTRAINT al_auction_buy_now_check CHECK (buy_now_price IS NULL OR buy_now_price > start_price),
         CONSTRAINT al_auction_time_check CHECK (original_ends_at > starts_at AND ends_at > starts_at),
-        CONSTRAINT al_auction_state_check CHECK (state IN (1, 2, 3, 4)),
+        CONSTRAINT al_auction_state_check CHECK (state BETWEEN 1 AND 99),
         CONSTRAINT al_auction_standing_check CHECK (
             (leader_wallet_id IS NULL AND leader_max IS NULL AND leader_seq IS NULL AND price IS NULL)
             OR (leader_wallet_id IS NOT NULL AND leader_max IS NOT NULL AND leader_seq IS NOT NULL AND price IS NOT NULL
@@ -118,6 +118,7 @@ pub(super) const UP: &[&str] = &[
         idempotency_key     BYTEA NOT NULL,
         request_hash        BYTEA NOT NULL,
         operation           UUID NOT NULL,
+        answer              TEXT,
         at                  BIGINT NOT NULL,
         CONSTRAINT al_key_pkey PRIMARY KEY (scope, idempotency_key),
         CONSTRAINT al_key_scope_check CHECK (octet_length(scope) BETWEEN 1 AND 80),

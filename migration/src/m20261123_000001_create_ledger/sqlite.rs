@@ -49,7 +49,7 @@ pub(super) const UP: &[&str] = &[
         CONSTRAINT al_auction_multiple_of_check CHECK (multiple_of IS NULL OR multiple_of > 0),
         CONSTRAINT al_auction_buy_now_check CHECK (buy_now_price IS NULL OR buy_now_price > start_price),
         CONSTRAINT al_auction_time_check CHECK (original_ends_at > starts_at AND ends_at > starts_at),
-        CONSTRAINT al_auction_state_check CHECK (state IN (1, 2, 3, 4)),
+        CONSTRAINT al_auction_state_check CHECK (state BETWEEN 1 AND 99),
         CONSTRAINT al_auction_standing_check CHECK (
             (leader_wallet_id IS NULL AND leader_max IS NULL AND leader_seq IS NULL AND price IS NULL)
             OR (leader_wallet_id IS NOT NULL AND leader_max IS NOT NULL AND leader_seq IS NOT NULL AND price IS NOT NULL
@@ -115,6 +115,7 @@ pub(super) const UP: &[&str] = &[
         idempotency_key     BLOB NOT NULL CHECK (typeof(idempotency_key) = 'blob' AND length(idempotency_key) BETWEEN 1 AND 200),
         request_hash        BLOB NOT NULL CHECK (typeof(request_hash) = 'blob' AND length(request_hash) BETWEEN 1 AND 64),
         operation           BLOB NOT NULL CHECK (typeof(operation) = 'blob' AND length(operation) = 16),
+        answer              TEXT CHECK (typeof(answer) IN ('text', 'null')),
         at                  BIGINT NOT NULL CHECK (typeof(at) = 'integer'),
         CONSTRAINT al_key_pkey PRIMARY KEY (scope, idempotency_key)
     ) WITHOUT ROWID",

@@ -1,0 +1,85 @@
+//! Lists of commands: what a single command does on every database is tested from the outside.
+
+use std::time::Duration;
+
+use auction_ledger_migration::{Migrator, MigratorTrait};
+use sea_orm::{ConnectOptions, Database, EntityTrait, PaginatorTrait};
+
+use super::*;
+use crate::entity::{bid, key};
+use crate::{AuctionTerms, Currency};
+
+async fn house() -> (AuctionLedger, AuctionId) {
+    let mut options = ConnectOptions::new("sqlite::memory:");
+    options.max_connections(1).sqlx_logging(false);
+    let db = Database::connect(options).await.unwrap();
+    Migrator::up(&db, None).await.unwrap();
+    let ledger = AuctionLedger::new(db);
+    for user in ["ann", "bob"] {
+        ledger.deposit(user, Currency::KRW, 10_000.into()).await.unwrap();
+    }
+    let terms = AuctionTerms::english(Currency::KRW, 100.into(), 10.into());
+    let terms = terms.ends_in(Duration::from_secs(3_600));
+    let auction = ledger.open_auction("sam", "a telescope", terms).await.unwrap().id;
+    (ledger, auction)
+}
+
+fn bid(auction: AuctionId, user: &str, amount: i64, key: &str) -> Command {
+    let mut command = Command::new(auction, Some(user.into()), Wish::Bid(amount.into()));
+    command.once.key = Some(key.to_owned());
+    command
+}
+
+async fn carry_out(
+    ledger: &AuctionLedger,
+    commands: &[Command],
+) -> Vec<Result<Done<Outcome>, Error>> {
+    let done = ledger.atomic(async |uow| execute(uow, ledger, commands).await);
+    done.await.unwrap().into_value()
+}
+
+fn operation(outcome: &Result<Done<Outcome>, Error>) -> OperationId {
+    outcome.as_ref().unwrap().command.operation()
+}
+
+async fn stored(ledger: &AuctionLedger) -> (u64, u64) {
+    let db = ledger.connection();
+    (bid::Entity::find().count(db).await.unwrap(), key::Entity::find().count(db).await.unwrap())
+}
+
+#[tokio::test]
+async fn the_same_key_twice_in_one_list_is_one_command() {
+    let (ledger, auction) = house().await;
+    let list = [
+        bid(auction, "ann", 100, "k"),
+        bid(auction, "bob", 110, "k"),
+        bid(auction, "ann", 100, "k"),
+        bid(auction, "ann", 120, "k"),
+    ];
+    let outcomes = carry_out(&ledger, &list).await;
+    assert_eq!(operation(&outcomes[0]), operation(&outcomes[2]));
+    assert_ne!(operation(&outcomes[0]), operation(&outcomes[1]), "bob's key is bob's");
+    assert!(matches!(outcomes[3], Err(Error::IdempotencyConflict { .. })));
+    assert_eq!(stored(&ledger).await, (2, 2));
+    // And again: everything is answered as it was.
+    let again = carry_out(&ledger, &list).await;
+    assert!(outcomes[..3].iter().map(operation).eq(again[..3].iter().map(operation)));
+    assert_eq!(stored(&ledger).await, (2, 2));
+}
+
+#[tokio::test]
+async fn a_refusal_in_a_list_leaves_the_key_to_the_next() {
+    let (ledger, auction) = house().await;
+    let list =
+        [bid(auction, "ann", 5, "k"), bid(auction, "ann", 100, "k"), bid(auction, "bob", 5, "l")];
+    let outcomes = carry_out(&ledger, &list).await;
+    assert!(outcomes[0].as_ref().unwrap_err().is_rejection());
+    assert_eq!(operation(&outcomes[1]), list[1].once.operation);
+    assert!(outcomes[2].as_ref().unwrap_err().is_rejection());
+    assert_eq!(stored(&ledger).await, (1, 1), "what was not used was given back");
+    // The key stands for the request that was carried out, not for the one that claimed it.
+    let again = carry_out(&ledger, &[bid(auction, "ann", 100, "k")]).await;
+    assert_eq!(operation(&again[0]), list[1].once.operation);
+    let other = carry_out(&ledger, &[bid(auction, "ann", 5, "k")]).await;
+    assert!(matches!(other[0], Err(Error::IdempotencyConflict { .. })));
+}
