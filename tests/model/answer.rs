@@ -82,6 +82,11 @@ impl Answer {
         Self::Refused(format!("{error:?}"))
     }
 
+    /// The key was used for something else.
+    pub(super) fn conflict() -> Self {
+        Self::Refused("IdempotencyConflict".to_owned())
+    }
+
     /// What kinds of answer it contains, for the count of what was seen: `Bid`, or `Rejected(BelowMinimum`.
     pub(super) fn kinds(&self) -> Vec<String> {
         match self {

@@ -1,5 +1,7 @@
 //! The model: wallets and auctions in memory, and what a command makes of them.
 
+use std::collections::BTreeMap;
+
 use auction_ledger::entity::{act, entry};
 use auction_ledger::{AuctionId, AuctionState, Currency, Error, Rejection};
 
@@ -16,6 +18,8 @@ pub(super) const NOWHERE: i64 = 4_000_000_000_000_000_000;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Book {
     pub(super) rows: Rows,
+    /// What was carried out with a key, and what was answered. A key belongs to a user, or to the house.
+    pub(super) keys: BTreeMap<(Option<String>, String), (Command, Answer)>,
 }
 
 impl Book {
@@ -28,6 +32,7 @@ impl Book {
             Command::On { lot, wish, user, note } => {
                 self.on(*lot, wish, user.as_deref(), note.as_deref(), clock)
             }
+            Command::Keyed { key, command } => self.once(key, command, clock),
             Command::Together { commands, keep } => {
                 let before = self.clone();
                 let answers = commands.iter().map(|command| self.answer(command, clock)).collect();
@@ -38,6 +43,21 @@ impl Book {
             }
         };
         answer.unwrap_or_else(|error| Answer::refused(&error))
+    }
+
+    /// What was carried out is answered as it was, whatever has happened since, and nothing else has its key.
+    fn once(&mut self, key: &str, command: &Command, clock: i64) -> Result<Answer, Error> {
+        command.user().map_or(Ok(()), text::user)?;
+        let place = (command.user().map(str::to_owned), key.to_owned());
+        if let Some((used, answer)) = self.keys.get(&place) {
+            return Ok(if used == command { answer.clone() } else { Answer::conflict() });
+        }
+        let answer = self.answer(command, clock);
+        // Nothing is carried out by a refusal, nor by a settlement that only says what has become of the auction.
+        if !matches!(answer, Answer::Refused(_) | Answer::Settlement { repeated: true, .. }) {
+            self.keys.insert(place, (command.clone(), answer.clone()));
+        }
+        Ok(answer)
     }
 
     fn deposit(&mut self, transfer: &Transfer, clock: i64) -> Result<Answer, Error> {

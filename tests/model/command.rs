@@ -24,11 +24,37 @@ pub(super) enum Command {
         /// The memo of a bid, a purchase and a settlement; the reason of an early close and a cancellation.
         note: Option<String>,
     },
+    /// With an idempotency key.
+    Keyed {
+        key: String,
+        command: Box<Command>,
+    },
     /// In one unit of work of the host, which is committed or, if not to `keep`, rolled back.
     Together {
         commands: Vec<Command>,
         keep: bool,
     },
+}
+
+impl Command {
+    /// Who gives it; `None` is the house.
+    pub(super) fn user(&self) -> Option<&str> {
+        match self {
+            Self::Deposit(transfer) | Self::Withdraw(transfer) => Some(&transfer.user),
+            Self::Open { seller, .. } => Some(seller),
+            Self::On { user, .. } => user.as_deref(),
+            Self::Keyed { command, .. } => command.user(),
+            Self::Together { .. } => None,
+        }
+    }
+
+    /// The same without its key.
+    pub(super) fn bare(&self) -> &Self {
+        match self {
+            Self::Keyed { command, .. } => command,
+            other => other,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -49,6 +49,8 @@ pub(super) struct Style {
     pub(super) spoiled: i64,
     /// Of several commands in one unit of work of the host.
     pub(super) together: i64,
+    /// Of an idempotency key.
+    pub(super) keyed: i64,
     /// Of the clock stepping back.
     pub(super) back: i64,
     /// Whether one wallet begins with almost as much as a wallet can hold.
@@ -62,6 +64,8 @@ pub(super) struct Scene<'a> {
     pub(super) users: &'a [String],
     pub(super) now: DateTime<Utc>,
     pub(super) style: Style,
+    /// The commands with keys that were sent.
+    pub(super) keyed: &'a [Command],
 }
 
 /// Moves the clock: mostly on, often to the very instants at which something begins or ends, sometimes back.
@@ -93,8 +97,19 @@ impl Scene<'_> {
     }
 
     fn alone(&self, dice: &mut Dice) -> Command {
+        let keyed = dice.percent(self.style.keyed);
+        if keyed && !self.keyed.is_empty() && dice.percent(50) {
+            let command = dice.pick(self.keyed).clone();
+            return again(dice, command);
+        }
         let command = self.sound(dice);
-        if dice.percent(self.style.spoiled) { spoil(dice, command) } else { command }
+        let command = if dice.percent(self.style.spoiled) { spoil(dice, command) } else { command };
+        if !keyed {
+            return command;
+        }
+        // Few keys, so that some are tried for different commands.
+        let key = format!("{} key {}", self.users[0], dice.roll(40));
+        Command::Keyed { key, command: Box::new(command) }
     }
 
     fn sound(&self, dice: &mut Dice) -> Command {
@@ -201,6 +216,24 @@ impl Scene<'_> {
         let title = dice.pick(&["a lens", "ein Fernrohr für Müßiggänger", "望遠鏡"]).to_string();
         Command::Open { seller, title, terms }
     }
+}
+
+/// A command with a key once more: mostly the same, sometimes another one.
+fn again(dice: &mut Dice, command: Command) -> Command {
+    let Command::Keyed { key, command } = command else { return command };
+    let other = match *command {
+        other if dice.percent(70) => other,
+        Command::Deposit(transfer) => Command::Withdraw(transfer),
+        Command::Withdraw(transfer) => Command::Deposit(transfer),
+        Command::Open { seller, terms, .. } => {
+            Command::Open { seller, title: "another one".to_owned(), terms }
+        }
+        Command::On { lot, wish, user, .. } => {
+            Command::On { lot, wish, user, note: Some("another one".to_owned()) }
+        }
+        other => other,
+    };
+    Command::Keyed { key, command: Box::new(other) }
 }
 
 /// The amount, sometimes with zeros at its end that say nothing.

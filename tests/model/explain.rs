@@ -58,7 +58,7 @@ impl<'a> Moments<'a> {
         let owner = (transfer.user.clone(), transfer.currency.code().to_owned());
         self.purses(&owner, event).iter().any(|purse| {
             let purses = [(owner.clone(), purse.clone())].into();
-            let mut book = Book { rows: Rows { purses, lots: Vec::new() } };
+            let mut book = Book { rows: Rows { purses, lots: Vec::new() }, ..Book::default() };
             let answer = book.answer(&Command::Withdraw(transfer.clone()), 0);
             answer == Answer::Refused(error.to_owned())
         })

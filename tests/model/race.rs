@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use auction_ledger::{AuctionId, AuctionLedger, Error, ManualClock};
 use chrono::TimeDelta;
+use sea_orm::DatabaseConnection;
 
 use super::answer::{Answer, View};
 use super::command::{Command, End, Promise, Transfer, Wish};
@@ -24,7 +25,7 @@ const TASKS: usize = 8;
 on_every_backend! {
     async fn many_at_once_leave_what_one_after_the_other_would(world: &World) {
         for seed in first_seed()..first_seed() + scale(6) as u64 {
-            let (events, stored) = run(world, seed, 40).await?;
+            let (events, stored) = run(world.db(), seed, 40).await?;
             let what = format!("seed {seed}");
             let replay = Replay::of(&events, &stored).map_err(|error| format!("{what}: {error}"))?;
             let wrong = Moments::of(&replay).unexplained(&events);
@@ -40,7 +41,7 @@ on_every_backend! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lie_among_many_answers_is_noticed() {
     run_in_world(Database::Sqlite, Schema::Migrated, module_path!(), async |world: &World| {
-        let (events, stored) = run(world, 1, 40).await?;
+        let (events, stored) = run(world.db(), 1, 40).await?;
         let replay = Replay::of(&events, &stored)?;
         assert_eq!(Moments::of(&replay).unexplained(&events).len(), 0);
         // Of what was refused or read, what was said is changed.
@@ -109,9 +110,13 @@ struct Hall {
 }
 
 /// What many tasks were told, and what is stored then.
-async fn run(world: &World, seed: u64, commands: usize) -> Result<(Vec<Event>, Stored), Failure> {
+async fn run(
+    db: &DatabaseConnection,
+    seed: u64,
+    commands: usize,
+) -> Result<(Vec<Event>, Stored), Failure> {
     let clock = ManualClock::new(start());
-    let ledger = AuctionLedger::new(world.connect(8).await).clock(clock.clone());
+    let ledger = AuctionLedger::new(db.clone()).clock(clock.clone());
     let hall = Arc::new(Hall {
         users: (0..5).map(|index| format!("race {seed} user {index}")).collect(),
         latest: clock.now().timestamp_micros().into(),
@@ -134,7 +139,7 @@ async fn run(world: &World, seed: u64, commands: usize) -> Result<(Vec<Event>, S
     outcomes.into_iter().collect::<Result<(), _>>()?;
     let lots = hall.lots().clone();
     let events = hall.events.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let stored = stored::read(world.db(), &hall.users, &lots).await?;
+    let stored = stored::read(db, &hall.users, &lots).await?;
     Ok((events, stored))
 }
 

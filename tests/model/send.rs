@@ -18,6 +18,8 @@ pub(super) struct Sender {
     pub(super) lots: Vec<AuctionId>,
     /// What each answer said its operation was: the one by which the journal must know the command.
     pub(super) claims: Vec<(OperationId, String)>,
+    /// The operations that were said to have used a key before.
+    pub(super) known: Vec<OperationId>,
 }
 
 /// Why a unit of work of the host was not committed.
@@ -54,7 +56,7 @@ macro_rules! with {
 
 impl Sender {
     pub(super) fn new(ledger: AuctionLedger) -> Self {
-        Self { ledger, lots: Vec::new(), claims: Vec::new() }
+        Self { ledger, lots: Vec::new(), claims: Vec::new(), known: Vec::new() }
     }
 
     /// Sends a command, alone or as one unit of work.
@@ -88,29 +90,39 @@ impl Sender {
     }
 
     async fn one(&mut self, command: &Command, uow: Option<&UnitOfWork>) -> Result<Answer, Error> {
-        let answer = match command {
+        let key = match command {
+            Command::Keyed { key, .. } => Some(key.as_str()),
+            _ => None,
+        };
+        let answer = match command.bare() {
             Command::Deposit(Transfer { user, currency, amount, memo }) => {
                 let request = self.ledger.deposit(user.as_str(), *currency, *amount);
-                sent!(with!(request, memo, memo.as_deref()), uow).map(wallet)
+                sent!(with!(with!(request, memo, memo.as_deref()), key, key), uow).map(wallet)
             }
             Command::Withdraw(Transfer { user, currency, amount, memo }) => {
                 let request = self.ledger.withdraw(user.as_str(), *currency, *amount);
-                sent!(with!(request, memo, memo.as_deref()), uow).map(wallet)
+                sent!(with!(with!(request, memo, memo.as_deref()), key, key), uow).map(wallet)
             }
             Command::Open { seller, title, terms } => {
                 let request =
                     self.ledger.open_auction(seller.as_str(), title.as_str(), terms.terms());
-                sent!(request, uow).map(|auction| {
-                    self.lots.push(auction.id);
+                sent!(with!(request, key, key), uow).map(|auction| {
+                    if !self.lots.contains(&auction.id) {
+                        self.lots.push(auction.id);
+                    }
                     Answer::Opened(view(auction, &self.lots))
                 })
             }
             Command::On { lot, wish, user, note } => {
-                self.on(*lot, wish, user.as_deref(), note.as_deref(), uow).await
+                self.on(*lot, wish, user.as_deref(), note.as_deref(), key, uow).await
             }
-            Command::Together { .. } => panic!("one unit of work is not within another"),
+            Command::Keyed { .. } | Command::Together { .. } => panic!("no command in itself"),
         };
         match answer {
+            Err(Error::IdempotencyConflict { operation }) => {
+                self.known.push(operation);
+                Ok(Answer::conflict())
+            }
             Err(
                 error @ (Error::Rejected(_)
                 | Error::InvalidUser(_)
@@ -130,6 +142,7 @@ impl Sender {
         wish: &Wish,
         user: Option<&str>,
         note: Option<&str>,
+        key: Option<&str>,
         uow: Option<&UnitOfWork>,
     ) -> Result<Answer, Error> {
         let ledger = self.ledger.clone();
@@ -138,23 +151,24 @@ impl Sender {
         match wish {
             Wish::Bid(amount) => {
                 let request = with!(ledger.place_bid(id, somebody, *amount), memo, note);
-                sent!(request, uow).map(|bid| self.bid(bid))
+                sent!(with!(request, key, key), uow).map(|bid| self.bid(bid))
             }
             Wish::Buy => {
                 let request = with!(ledger.buy_now(id, somebody), memo, note);
-                sent!(request, uow).map(|purchase| self.purchase(purchase))
+                sent!(with!(request, key, key), uow).map(|purchase| self.purchase(purchase))
             }
             Wish::Settle => {
                 let request = with!(ledger.settle(id), memo, note);
-                sent!(request, uow).map(|settlement| self.settlement(settlement))
+                sent!(with!(request, key, key), uow).map(|settlement| self.settlement(settlement))
             }
             Wish::CloseEarly => {
                 let request = with!(with!(ledger.close_early(id), by, user), reason, note);
-                sent!(request, uow).map(|settlement| self.settlement(settlement))
+                sent!(with!(request, key, key), uow).map(|settlement| self.settlement(settlement))
             }
             Wish::Cancel => {
                 let request = with!(with!(ledger.cancel(id), by, user), reason, note);
-                sent!(request, uow).map(|cancellation| self.cancellation(cancellation))
+                sent!(with!(request, key, key), uow)
+                    .map(|cancellation| self.cancellation(cancellation))
             }
         }
     }

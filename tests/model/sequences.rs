@@ -1,6 +1,6 @@
 //! One command after the other, and everything compared after each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use auction_ledger::entity::{entry, wallet};
 use auction_ledger::{AuctionLedger, ManualClock};
@@ -22,15 +22,15 @@ const COMMANDS: usize = 60;
 
 /// Sound requests, in whole units.
 pub(super) const PLAIN: Style =
-    Style { currencies: &[WON], spoiled: 0, together: 0, back: 8, full: false };
+    Style { currencies: &[WON], spoiled: 0, together: 0, keyed: 0, back: 8, full: false };
 
-/// Requests with mistakes, in two currencies.
+/// Requests with mistakes, in two currencies, and many of them sent again with their keys.
 pub(super) const CARELESS: Style =
-    Style { currencies: BOTH, spoiled: 20, together: 0, back: 8, full: false };
+    Style { currencies: BOTH, spoiled: 20, together: 0, keyed: 25, back: 8, full: false };
 
 /// Several commands in one unit of work, some of them rolled back, and a wallet that is almost full.
 pub(super) const TOGETHER: Style =
-    Style { currencies: BOTH, spoiled: 4, together: 25, back: 8, full: true };
+    Style { currencies: BOTH, spoiled: 4, together: 25, keyed: 25, back: 8, full: true };
 
 on_every_backend! {
     async fn the_ledger_answers_as_the_model_does(world: &World) {
@@ -48,12 +48,12 @@ on_every_backend! {
             "InvalidUser(Empty", "InvalidUser(TooLong", "InvalidUser(ContainsNul", "InvalidAmount", "InvalidText",
             "UnknownAuction", "CurrencyMismatch", "InvalidTerms(MissingEnd", "InvalidTerms(EndNotAfterStart",
             "InvalidTerms(BuyNowNotAboveStart", "InvalidTerms(StartPriceOffGrid", "InvalidTerms(IncrementOffGrid",
-            "InvalidTerms(BuyNowOffGrid", "Bid", "Settlement sold",
+            "InvalidTerms(BuyNowOffGrid", "IdempotencyConflict", "Bid", "Settlement sold",
         ]).await?;
     }
 
     async fn the_ledger_answers_as_the_model_does_within_units_of_work(world: &World) {
-        sequences(world, TOGETHER, &["Bid", "Purchase", "Settlement sold", "Cancellation", "Rejected(BalanceTooLarge"]).await?;
+        sequences(world, TOGETHER, &["Bid", "Purchase", "Settlement sold", "Cancellation", "Rejected(BalanceTooLarge", "IdempotencyConflict"]).await?;
     }
 }
 
@@ -84,6 +84,7 @@ pub(super) struct Sequence<'a> {
     users: Vec<String>,
     sender: Sender,
     book: Book,
+    keyed: Vec<Command>,
     /// What was answered.
     pub(super) answers: Vec<Answer>,
 }
@@ -107,6 +108,7 @@ impl<'a> Sequence<'a> {
             users: users.to_vec(),
             sender: Sender::new(ledger),
             book: Book::default(),
+            keyed: Vec::new(),
             answers: Vec::new(),
         };
         if style.full {
@@ -158,8 +160,15 @@ impl<'a> Sequence<'a> {
         for number in 0..COMMANDS {
             let now = tick(&mut self.dice, &self.book, self.clock.now(), self.style);
             self.clock.set(now);
-            let scene = Scene { book: &self.book, users: &self.users, now, style: self.style };
+            let scene = Scene {
+                book: &self.book,
+                users: &self.users,
+                now,
+                style: self.style,
+                keyed: &self.keyed,
+            };
             let command = scene.command(&mut self.dice);
+            self.remember(&command);
             let what = format!("seed {}, command {number}: {command:?}", self.seed);
             let expected = self.book.answer(&command, now.timestamp_micros());
             let answer = self.sender.send(&command).await;
@@ -167,7 +176,7 @@ impl<'a> Sequence<'a> {
             assert_eq!(answer, expected, "{what}");
             self.check(&what).await?;
             if let (Command::On { lot, .. }, false) =
-                (&command, matches!(answer, Answer::Refused(_)))
+                (command.bare(), matches!(answer, Answer::Refused(_)))
             {
                 self.sender.check_view(&self.book, *lot).await?;
             }
@@ -175,6 +184,34 @@ impl<'a> Sequence<'a> {
         }
         let stored = stored::read(self.db, &self.users, &self.sender.lots).await?;
         self.sender.check_all(&self.book, &stored.names).await?;
+        self.check_keys().await?;
+        Ok(())
+    }
+
+    /// Keeps the commands with keys, to send them again.
+    fn remember(&mut self, command: &Command) {
+        match command {
+            Command::Keyed { .. } => self.keyed.push(command.clone()),
+            Command::Together { commands, .. } => {
+                commands.iter().for_each(|command| self.remember(command));
+            }
+            _ => {}
+        }
+    }
+
+    /// Fails unless exactly the keys of what was carried out are used.
+    async fn check_keys(&self) -> TestResult {
+        let asked: BTreeSet<_> = self
+            .keyed
+            .iter()
+            .map(|command| match command {
+                Command::Keyed { key, .. } => key.clone(),
+                other => panic!("{other:?} has no key"),
+            })
+            .collect();
+        let stored = stored::keys(self.db, asked).await?;
+        let known: BTreeSet<_> = self.book.keys.keys().cloned().collect();
+        assert_eq!(stored, known, "seed {}: the keys", self.seed);
         Ok(())
     }
 
@@ -186,6 +223,8 @@ impl<'a> Sequence<'a> {
             let stored = stored.names.get(&operation.get());
             assert_eq!(stored, Some(name), "{what}: the operation that was answered");
         }
+        let mut known = self.sender.known.iter();
+        assert!(known.all(|operation| stored.names.contains_key(&operation.get())), "{what}");
         Ok(())
     }
 

@@ -24,7 +24,7 @@ pub(super) fn spoil(dice: &mut Dice, command: Command) -> Command {
             (2, Wish::Bid(_)) => Command::On { lot, wish: Wish::Bid(no_amount(dice)), user, note },
             (_, wish) => Command::On { lot, wish, user: user.map(|_| no_user(dice)), note },
         },
-        together @ Command::Together { .. } => together,
+        other @ (Command::Keyed { .. } | Command::Together { .. }) => other,
     }
 }
 

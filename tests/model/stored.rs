@@ -1,8 +1,8 @@
 //! The tables, read into names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use auction_ledger::entity::{act, auction, bid, entry, wallet};
+use auction_ledger::entity::{act, auction, bid, entry, key, wallet};
 use auction_ledger::{AuctionId, AuctionState, Currency};
 use sea_orm::prelude::Uuid;
 use sea_orm::{
@@ -33,6 +33,21 @@ pub(super) async fn read(
     transaction.commit().await?;
     books.check();
     Ok(Names::of(&books, lots).stored(&books))
+}
+
+/// The users of these keys, or the house, each with the key.
+pub(super) async fn keys(
+    db: &DatabaseConnection,
+    keys: BTreeSet<String>,
+) -> Result<BTreeSet<(Option<String>, String)>, DbErr> {
+    let keys = keys.into_iter().map(String::into_bytes);
+    let used = key::Entity::find().filter(key::Column::IdempotencyKey.is_in(keys)).all(db).await?;
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("a key is a text");
+    let place = |row: key::Model| {
+        let user = text(row.scope).strip_prefix("user ").map(str::to_owned);
+        (user, text(row.idempotency_key))
+    };
+    Ok(used.into_iter().map(place).collect())
 }
 
 async fn books(
