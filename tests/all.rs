@@ -25,6 +25,7 @@ mod endings;
 mod faults;
 mod harness;
 mod ledger;
+mod model;
 mod once;
 mod reference;
 mod schema;

@@ -34,7 +34,8 @@ impl AuctionLedger {
     ///
     /// # Locking
     ///
-    /// The auction; then, ascending and in one query, the wallets of the buyer, of the leader and of the seller.
+    /// The auction; then, ascending and in one query, the wallets of the buyer and of the leader, and the seller's while the
+    /// auction can be bought.
     ///
     /// # Example: sold
     ///

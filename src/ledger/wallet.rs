@@ -235,8 +235,8 @@ impl Withdraw<'_> {
         let owners = BTreeSet::from([self.transfer.owner.clone()]);
         let mut locked =
             store::lock_wallets(uow, &self.ledger.clock, &BTreeSet::new(), &owners).await?;
-        let now = locked.now_after(locked.now);
         let wallet = locked.of(&self.transfer.owner)?;
+        let now = locked.now_after(locked.now);
         let account = wallet.and_then(|wallet| locked.accounts.remove(&wallet));
         let available = account.as_ref().map_or(0, |account| account.available);
         let Some(account) = account.filter(|_| amount.minor() <= available) else {

@@ -1,5 +1,6 @@
 //! Many at once, made by a barrier and judged by sums.
 
+use auction_ledger::entity::wallet;
 use auction_ledger::unit_of_work::Retry;
 use auction_ledger::{AuctionLedger, AuctionState, Error, ManualClock, Rejection};
 use rust_decimal::Decimal;
@@ -74,6 +75,40 @@ on_every_backend! {
         }
         let books = books(world).await?;
         assert_eq!((books.bids.len(), books.total()), (2 * rounds, 2_000_000));
+    }
+
+    /// The order is a promise to hosts too: whoever locks wallets in the same order never deadlocks with the ledger.
+    async fn a_host_that_locks_wallets_ascending_never_deadlocks_with_a_bid(world: &World) {
+        let (ledger, _) = ledger(world);
+        let ledger = ledger.retry(Retry::new().attempts(1));
+        charge(&ledger, &["ann", "bob"], 1_000_000).await?;
+        let ids = books(world).await?.wallets.iter().map(|wallet| wallet.id).collect::<Vec<_>>();
+        // Once the leader is the first of the two, and once the bidder.
+        for (leader, bidder) in [("ann", "bob"), ("bob", "ann")] {
+            let auction = open(&ledger, terms()).await?;
+            ledger.place_bid(auction, leader, 100.into()).await?;
+            let rival = ledger.clone();
+            let (sent, started) = tokio::sync::oneshot::channel();
+            let bid = tokio::spawn(async move {
+                _ = started.await;
+                rival.place_bid(auction, bidder, 110.into()).await
+            });
+            let host = ledger.clone();
+            let ids = ids.clone();
+            let locked = host
+                .atomic(async move |uow| {
+                    uow.lock_one::<wallet::Entity>(ids[0]).await?;
+                    _ = sent.send(());
+                    // Time for the bid to come to its locks; if it is late, there is nothing to see.
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                    uow.lock_one::<wallet::Entity>(ids[1]).await?;
+                    Ok::<_, Error>(())
+                })
+                .await;
+            assert!(locked?.hooks().is_clean());
+            assert_eq!(bid.await??.outbid.map(|outbid| outbid.user), Some(leader.into()));
+        }
+        books(world).await?;
     }
 
     async fn one_bids_on_what_the_other_leads_in_every_direction(world: &World) {

@@ -5,7 +5,6 @@ mod contention;
 mod hazards;
 mod hazards_schema;
 mod migrations;
-mod model;
 mod races;
 mod refusals;
 mod refusals_opening;
