@@ -55,9 +55,11 @@ pub use event::{
 };
 pub use id::{AuctionId, OperationId, UserId, UserIdError, WalletId};
 pub use ledger::{
-    ActRecord, Auction, AuctionLedger, AuctionTerms, Bid, BidRecord, BuyNow, Cancel, Cancellation,
-    CloseEarly, Deposit, Entry, GetActs, GetAuction, GetBalanceAt, GetBids, GetEntries, GetWallet,
-    OpenAuction, Outbid, PlaceBid, Purchase, Sale, Settle, Settlement, Sweep, Wallet, Withdraw,
+    ActRecord, Auction, AuctionLedger, AuctionTerms, Audit, AuditPosition, AuditReport,
+    AuditedRows, Balance, Bid, BidRecord, BuyNow, Cancel, Cancellation, CloseEarly, Conservation,
+    Deposit, Entry, Finding, GetActs, GetAuction, GetBalanceAt, GetBids, GetEntries, GetWallet,
+    OpenAuction, Outbid, PlaceBid, Purchase, Record, Sale, Settle, Settlement, SettlementMismatch,
+    Sweep, Wallet, Withdraw,
 };
 pub use money::{AmountError, Currency, CurrencyError};
 pub use rules::{AuctionState, Rejection, TermsError};

@@ -1,5 +1,6 @@
 //! The roof: the ledger's verbs on one database.
 
+mod audit;
 mod batch;
 mod buy_now;
 mod dispatch;
@@ -18,6 +19,10 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sea_orm::DatabaseConnection;
 
+pub use self::audit::{
+    Audit, AuditPosition, AuditReport, AuditedRows, Balance, Conservation, Finding, Record,
+    SettlementMismatch,
+};
 pub use self::buy_now::BuyNow;
 pub use self::history::{ActRecord, BidRecord, Entry, GetActs, GetBalanceAt, GetBids, GetEntries};
 pub use self::open_auction::{AuctionTerms, OpenAuction};
