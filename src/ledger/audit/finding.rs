@@ -84,7 +84,10 @@ pub enum Finding {
     },
     /// An entry's kind and its auction do not go together: a deposit or a withdrawal is for no auction and moves no held
     /// money, everything else is for one.
-    #[error("entry {seq} of wallet {wallet} is of kind {kind} and {}", for_auction(.auction))]
+    #[error(
+        "entry {seq} of wallet {wallet} is of kind {kind}, moves {held_delta} held, and is for auction {}",
+        or_none(.auction)
+    )]
     Misfiled {
         /// The wallet.
         wallet: WalletId,
@@ -92,6 +95,8 @@ pub enum Finding {
         seq: i64,
         /// The kind, as the table has it.
         kind: i16,
+        /// The change of the held money.
+        held_delta: i128,
         /// The auction, if it is for one.
         auction: Option<AuctionId>,
     },
@@ -181,13 +186,6 @@ pub enum Finding {
     /// All money of a currency is not what came in less what went out.
     #[error(transparent)]
     Conservation(#[from] Conservation),
-}
-
-fn for_auction(auction: &Option<AuctionId>) -> String {
-    auction.map_or_else(
-        || "for no auction".to_owned(),
-        |auction| format!("for auction {auction}, or moves held money"),
-    )
 }
 
 /// What a wallet has, in minor units.

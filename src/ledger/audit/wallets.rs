@@ -218,6 +218,7 @@ impl Journal {
                 wallet,
                 seq: entry.seq,
                 kind: entry.kind,
+                held_delta: entry.delta.held,
                 auction: entry.auction.map(Into::into),
             });
         }
