@@ -76,8 +76,16 @@ impl Market {
             assert!(report.is_clean(), "audit {time}: {:?}", report.findings);
             assert!(report.conservation.is_some_and(|totals| totals.len() == 1));
         }
-        self.closed.store(true, Ordering::SeqCst);
         Ok(())
+    }
+}
+
+/// Whoever is done, has failed or has panicked ends it for all.
+struct Closing(Arc<Market>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.closed.store(true, Ordering::SeqCst);
     }
 }
 
@@ -92,13 +100,11 @@ on_every_backend! {
         let outcomes = race(TRADERS + 1, |one| {
             let (market, ledger) = (market.clone(), ledger.clone());
             async move {
-                // Whoever fails ends it for all.
-                let outcome = match one {
+                let _closing = Closing(market.clone());
+                match one {
                     TRADERS => market.audit(ledger, scale(12)).await,
                     trader => market.trade(ledger, trader).await,
-                };
-                market.closed.store(true, Ordering::SeqCst);
-                outcome
+                }
             }
         });
         for outcome in outcomes.await {
