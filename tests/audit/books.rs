@@ -1,6 +1,8 @@
 //! All the books: clean ones, all money, and audits of a part.
 
 use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use auction_ledger::{
     AuctionId, AuctionLedger, AuditPosition, AuditReport, Error, Finding, WalletId,
@@ -203,6 +205,28 @@ on_every_backend! {
         assert_eq!(report, AuditReport::default());
         let report = ledger.audit().wallets((Bound::Excluded(WalletId::from(i64::MAX)), Bound::Unbounded)).await?;
         assert_eq!(report, AuditReport::default());
+    }
+
+    /// No index leads from an auction to its entries.
+    async fn the_journal_is_scanned_once_for_so_many_commands(world: &World) {
+        story(world).await?;
+        let mut db = world.connect(1).await;
+        let scans = Arc::new(AtomicUsize::new(0));
+        let counted = scans.clone();
+        db.set_metric_callback(move |info| {
+            let sql = &info.statement.sql;
+            if sql.contains("al_entry") && sql.replace(['"', '`'], "").contains("WHERE auction_id BETWEEN") {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let ledger = AuctionLedger::new(db);
+        // Seven auctions with 22 commands, the first with six of them, and each takes the room of two more. After the last one it is looked
+        // for what names auctions that are not there, unless that was done along with it.
+        for (commands, expected) in [(0, 8), (1, 8), (8, 5), (36, 2), (37, 1), (250_000, 1)] {
+            scans.store(0, Ordering::SeqCst);
+            assert!(ledger.audit().commands(commands).await?.is_clean());
+            assert_eq!(scans.load(Ordering::SeqCst), expected, "{commands} commands at a time");
+        }
     }
 
     async fn as_many_findings_are_kept_as_asked_for(world: &World) {

@@ -1,12 +1,14 @@
 //! The audit of books that change while they are read.
 
+use std::future::{IntoFuture, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use auction_ledger::{AuctionId, AuctionLedger, AuctionTerms, Error};
 
-use super::{WON, finds};
+use super::{WON, finds, story};
 use crate::support::{Books, on_every_backend, race, scale};
 
 const TRADERS: usize = 4;
@@ -89,6 +91,21 @@ impl Drop for Closing {
     }
 }
 
+/// Polls `future` this often and then drops it, unless it is done before.
+async fn polled<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+    let mut future = Box::pin(future);
+    let mut left = polls;
+    poll_fn(move |context| {
+        left -= 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
 on_every_backend! {
     async fn nothing_is_found_while_bids_go_on(world: &World) {
         let ledger = AuctionLedger::new(world.db().clone());
@@ -113,5 +130,24 @@ on_every_backend! {
         assert!(market.accepted.load(Ordering::SeqCst) > 0, "nobody has traded");
         finds(world, []).await?;
         Books::read(world.db()).await?.check();
+    }
+
+    /// The next user of the only connection can write: it is not read-only any more, and no transaction is open on it.
+    async fn dropped_at_any_await_it_leaves_a_clean_connection(world: &World) {
+        story(world).await?;
+        let ledger = AuctionLedger::new(world.connect(1).await);
+        let mut entries = 0;
+        for polls in 1..2_000 {
+            let done = polled(polls, ledger.audit().page_size(3).commands(10).into_future()).await;
+            ledger.deposit("eve", WON, 1.into()).await?;
+            entries += 1;
+            assert_eq!(Books::read(world.db()).await?.journal("eve").len(), entries, "after {polls} polls");
+            if let Some(report) = done {
+                assert!(report?.is_clean());
+                assert!(polls > 20, "it was to be cut off in between");
+                return Ok(());
+            }
+        }
+        panic!("it was never done");
     }
 }
