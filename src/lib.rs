@@ -44,6 +44,7 @@ mod money;
 mod rules;
 pub mod unit_of_work;
 
+pub use backend::{DatabaseSetting, Severity};
 #[cfg(feature = "testing")]
 pub use clock::ManualClock;
 pub use error::{Error, TextError};
@@ -56,10 +57,10 @@ pub use event::{
 pub use id::{AuctionId, OperationId, UserId, UserIdError, WalletId};
 pub use ledger::{
     ActRecord, Auction, AuctionLedger, AuctionTerms, Audit, AuditPosition, AuditReport,
-    AuditedRows, Balance, Bid, BidRecord, BuyNow, Cancel, Cancellation, CloseEarly, Conservation,
-    Deposit, Entry, Finding, GetActs, GetAuction, GetBalanceAt, GetBids, GetEntries, GetWallet,
-    OpenAuction, Outbid, PlaceBid, Purchase, Record, Sale, Settle, Settlement, SettlementMismatch,
-    Sweep, Wallet, Withdraw,
+    AuditedRows, Balance, Bid, BidRecord, BuyNow, Cancel, Cancellation, Checkup, CloseEarly,
+    Conservation, Deposit, Doctor, Entry, Finding, GetActs, GetAuction, GetBalanceAt, GetBids,
+    GetEntries, GetWallet, OpenAuction, Outbid, PlaceBid, Purchase, Record, Sale, Settle,
+    Settlement, SettlementMismatch, Sweep, Symptom, Wallet, Withdraw,
 };
 pub use money::{AmountError, Currency, CurrencyError};
 pub use rules::{AuctionState, Rejection, TermsError};

@@ -21,10 +21,11 @@
 )]
 
 mod audit;
-//mod endings;
-//mod harness;
-//mod ledger;
-//mod reference;
-//mod schema;
+mod doctor;
+mod endings;
+mod harness;
+mod ledger;
+mod reference;
+mod schema;
 mod support;
-//mod unit_of_work;
+mod unit_of_work;

@@ -4,6 +4,7 @@ mod audit;
 mod batch;
 mod buy_now;
 mod dispatch;
+mod doctor;
 mod history;
 mod open_auction;
 mod place_bid;
@@ -24,6 +25,7 @@ pub use self::audit::{
     SettlementMismatch,
 };
 pub use self::buy_now::BuyNow;
+pub use self::doctor::{Checkup, Doctor, Symptom};
 pub use self::history::{ActRecord, BidRecord, Entry, GetActs, GetBalanceAt, GetBids, GetEntries};
 pub use self::open_auction::{AuctionTerms, OpenAuction};
 pub use self::place_bid::PlaceBid;
