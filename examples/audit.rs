@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!((report.read.wallets, report.read.auctions, report.read.bids), (3, 2, 4));
     let totals = report.conservation.as_deref().unwrap_or_default();
     assert!(totals.iter().all(|total| total.holds()));
-    assert_eq!(totals.iter().map(|total| total.money).collect::<Vec<_>>(), [900_00]);
+    assert_eq!(totals.iter().map(|total| total.money).collect::<Vec<_>>(), [90_000]);
 
     tamper(&db).await?;
     let report = ledger.audit().await?;
@@ -62,8 +62,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The wallet that was edited, the auction that was, and the money that came out of nothing.
     assert!(matches!(
         report.findings.as_slice(),
-        [Finding::WalletRow { .. }, Finding::HeldAfterEnd { held: 60_00, .. }, Finding::Conservation(total)]
-            if total.money == 1_000_00
+        [Finding::WalletRow { .. }, Finding::HeldAfterEnd { held: 6_000, .. }, Finding::Conservation(total)]
+            if total.money == 100_000
     ));
     Ok(())
 }

@@ -3,6 +3,8 @@
 //! - [`AuctionLedger`]: [`deposit`](AuctionLedger::deposit), [`open_auction`](AuctionLedger::open_auction),
 //!   [`place_bid`](AuctionLedger::place_bid), [`buy_now`](AuctionLedger::buy_now): wallets with available and held money,
 //!   and one immutable journal. Each verb is one database transaction under row locks.
+//! - [`audit`](AuctionLedger::audit) and [`doctor`](AuctionLedger::doctor): whether the books are right, and whether the
+//!   database keeps what a commit promises.
 //! - [`EventSink`]: what happened, told after the commit.
 //! - [`unit_of_work`]: Django's `transaction.atomic` and `transaction.on_commit`, for the ledger's verbs and the host's
 //!   own tables in the same transaction.

@@ -197,11 +197,10 @@ impl Catalog {
 /// The names of the constraints in the text of a table, but for its primary key.
 fn constraints_in(text: &str) -> impl Iterator<Item = String> + '_ {
     let words: Vec<_> = text.split_whitespace().collect();
-    let named = (0..words.len()).filter_map(move |at| {
+    (0..words.len()).filter_map(move |at| {
         let [word, name, kind] = words.get(at..)?.first_chunk()?;
         (*word == "CONSTRAINT" && *kind != "PRIMARY").then(|| (*name).to_owned())
-    });
-    named
+    })
 }
 
 async fn pairs<C: ConnectionTrait>(

@@ -82,7 +82,7 @@ on_every_backend! {
             assert!(total.holds());
             (total.currency.as_str(), total.exponent, total.money, total.deposited, total.withdrawn)
         }).collect();
-        assert_eq!(totals, [("EUR", 2, 261_00, 301_00, 40_00), ("KRW", 0, 6_100, 6_100, 0)]);
+        assert_eq!(totals, [("EUR", 2, 26_100, 30_100, 4_000), ("KRW", 0, 6_100, 6_100, 0)]);
         assert_eq!(Books::read(world.db()).await?, before, "an audit writes nothing");
     }
 

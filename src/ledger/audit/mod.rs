@@ -64,9 +64,9 @@ impl AuctionLedger {
     /// bytes each.
     ///
     /// Memory: [`page_size`](Audit::page_size) wallets, or as many commands as above (of one auction, all), whatever the size of
-    /// the books. A snapshot keeps old versions of rows alive while its range is read: the longest are the scan of the journal
-    /// and the sum of all money. On SQLite without WAL a snapshot holds up whoever commits. `docs/reliability.md` says what
-    /// was measured.
+    /// the books. It needs one connection. A snapshot keeps old versions of rows alive while its range is read: the longest
+    /// are the scan of the journal and the sum of all money, each of them one statement for a statement timeout. On SQLite
+    /// without WAL a snapshot holds up whoever commits. `docs/reliability.md` says what was measured.
     ///
     /// # Errors
     ///
