@@ -3,13 +3,18 @@
 //! Everything outside asks questions of this module ([`ErrorKind::of`], [`Dialect`]) and never matches on
 //! [`DbBackend`] itself.
 
+mod catalog;
 mod detached;
 mod dialect;
 mod error_kind;
 mod pool;
+mod setting;
 mod transaction_control;
 
+pub(crate) use catalog::Catalog;
 pub(crate) use detached::Detached;
 pub(crate) use dialect::Dialect;
 pub use error_kind::ErrorKind;
 pub(crate) use pool::pool_id;
+pub(crate) use setting::deviations;
+pub use setting::{DatabaseSetting, Severity};

@@ -3,6 +3,8 @@
 //! - [`AuctionLedger`]: [`deposit`](AuctionLedger::deposit), [`open_auction`](AuctionLedger::open_auction),
 //!   [`place_bid`](AuctionLedger::place_bid), [`buy_now`](AuctionLedger::buy_now): wallets with available and held money,
 //!   and one immutable journal. Each verb is one database transaction under row locks.
+//! - [`audit`](AuctionLedger::audit) and [`doctor`](AuctionLedger::doctor): whether the books are right, and whether the
+//!   database keeps what a commit promises.
 //! - [`EventSink`]: what happened, told after the commit.
 //! - [`unit_of_work`]: Django's `transaction.atomic` and `transaction.on_commit`, for the ledger's verbs and the host's
 //!   own tables in the same transaction.
@@ -45,16 +47,18 @@ mod rules;
 mod sink;
 pub mod unit_of_work;
 
+pub use backend::{DatabaseSetting, Severity};
 #[cfg(feature = "testing")]
 pub use clock::ManualClock;
 pub use error::{Error, TextError};
 pub use event::{AuctionEvent, EventKind, SaleKind};
 pub use id::{AuctionId, OperationId, UserId, UserIdError, WalletId};
 pub use ledger::{
-    ActRecord, Auction, AuctionLedger, AuctionTerms, Bid, BidRecord, BuyNow, Cancel, Cancellation,
-    CloseEarly, CommandRef, CommandStatus, Deposit, Entry, GetActs, GetAuction, GetBalanceAt,
-    GetBids, GetEntries, GetWallet, OpenAuction, Outbid, PlaceBid, Purchase, Sale, Settle,
-    Settlement, Sweep, Wallet, Withdraw,
+    ActRecord, Auction, AuctionLedger, AuctionTerms, Audit, AuditPosition, AuditReport,
+    AuditedRows, Balance, Bid, BidRecord, BuyNow, Cancel, Cancellation, Checkup, CloseEarly,
+    CommandRef, CommandStatus, Conservation, Deposit, Doctor, Entry, Finding, GetActs, GetAuction,
+    GetBalanceAt, GetBids, GetEntries, GetWallet, OpenAuction, Outbid, PlaceBid, Purchase, Record,
+    Sale, Settle, Settlement, SettlementMismatch, Sweep, Symptom, Wallet, Withdraw,
 };
 pub use money::{AmountError, Currency, CurrencyError};
 pub use rules::{AuctionState, Rejection, TermsError};

@@ -20,7 +20,9 @@
     missing_docs
 )]
 
+mod audit;
 mod cancel;
+mod doctor;
 mod endings;
 mod faults;
 mod harness;

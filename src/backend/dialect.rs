@@ -24,6 +24,10 @@ impl Dialect {
         Self(backend)
     }
 
+    pub(super) fn backend(self) -> DbBackend {
+        self.0
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self.0 {
             DbBackend::Postgres => "postgres",

@@ -1,10 +1,12 @@
 //! The roof: the ledger's verbs on one database.
 
+mod audit;
 mod batch;
 mod buy_now;
 mod canonical;
 mod close;
 mod dispatch;
+mod doctor;
 mod history;
 mod journal;
 mod once;
@@ -25,8 +27,13 @@ use rust_decimal::Decimal;
 use sea_orm::DatabaseConnection;
 use serde::{Deserialize, Serialize};
 
+pub use self::audit::{
+    Audit, AuditPosition, AuditReport, AuditedRows, Balance, Conservation, Finding, Record,
+    SettlementMismatch,
+};
 pub use self::buy_now::BuyNow;
 pub use self::close::{Cancel, Cancellation, CloseEarly};
+pub use self::doctor::{Checkup, Doctor, Symptom};
 pub use self::history::{ActRecord, BidRecord, GetActs, GetBids};
 pub use self::journal::{Entry, GetBalanceAt, GetEntries};
 pub use self::open_auction::{AuctionTerms, OpenAuction};

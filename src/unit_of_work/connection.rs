@@ -3,9 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use futures::StreamExt;
 use sea_orm::{
-    AccessMode, ConnectionTrait, DbBackend, DbErr, ExecResult, IsolationLevel, QueryResult,
-    Statement, TransactionError, TransactionOptions, TransactionSession, TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, IsolationLevel,
+    QueryResult, Statement, StreamTrait, TransactionError, TransactionOptions, TransactionSession,
+    TransactionTrait,
 };
 
 use super::UnitOfWork;
@@ -62,6 +64,51 @@ impl ConnectionTrait for UnitOfWork {
         };
         self.session.send(self.block, sent).await
     }
+}
+
+impl UnitOfWork {
+    /// Gives the rows of a query to `step` one by one, in the order in which they come, and hands `state` back: for results
+    /// that are too large to be kept.
+    ///
+    /// The rows are read to the last one, after an error of `step` too: the driver of MariaDB and MySQL loses count of the
+    /// answers otherwise. Nothing else can be sent meanwhile, so that no live stream ever stands in the way of a statement.
+    ///
+    /// # Cancel safety
+    ///
+    /// As every statement: dropped, it breaks the block, and the rest of the rows is read in the background.
+    pub(crate) async fn fold<S: Send + 'static>(
+        &self,
+        statement: Statement,
+        state: S,
+        step: fn(&mut S, &QueryResult) -> Result<(), DbErr>,
+    ) -> Result<S, DbErr> {
+        let held = self.session.hold(self.block, &statement.sql).await?;
+        let sent = async move {
+            let result = async { fold(held.get()?, statement, state, step).await }.await;
+            (held, result)
+        };
+        self.session.send(self.block, sent).await
+    }
+}
+
+async fn fold<S>(
+    transaction: &DatabaseTransaction,
+    statement: Statement,
+    mut state: S,
+    step: fn(&mut S, &QueryResult) -> Result<(), DbErr>,
+) -> Result<S, DbErr> {
+    let mut rows = transaction.stream_raw(statement).await?;
+    let mut failed = None;
+    while let Some(row) = rows.next().await {
+        let stepped = row.and_then(|row| match failed {
+            None => step(&mut state, &row),
+            Some(_) => Ok(()),
+        });
+        if let Err(error) = stepped {
+            failed.get_or_insert(error);
+        }
+    }
+    failed.map_or(Ok(state), Err)
 }
 
 /// A nested block by hand, as SeaORM's own helpers and `ActiveModelEx` use it: a savepoint that is rolled back when it is

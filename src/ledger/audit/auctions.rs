@@ -1,0 +1,330 @@
+//! Auctions: a range of them by id, their commands, and every entry that is for them.
+//!
+//! An entry knows its auction and its operation, and nothing finds it by either: an index would have to be kept up by every
+//! bid. So the entries of a whole range are read in one scan of the journal, and laid against the commands of the range,
+//! which are few enough to be kept.
+
+use std::collections::BTreeMap;
+
+use sea_orm::sea_query::{Expr, Query, SelectStatement};
+use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, Order, QueryResult};
+
+use super::commands::Commands;
+use super::finding::{Balance, Finding, Record, SettlementMismatch};
+use super::report::{AuditedRows, Findings, Piece};
+use super::{Scope, Span, count, read, references};
+use crate::entity::{auction, entry};
+use crate::error::Error;
+use crate::unit_of_work::UnitOfWork;
+
+/// Audits the first auctions in `span`, as many as have about [`Scope::commands`] commands together, and every bid, act and
+/// entry that names an id of that range, whether there is an auction of that id or not.
+pub(super) async fn audit(uow: &UnitOfWork, span: Span, scope: &Scope) -> Result<Piece, Error> {
+    let (lots, covered, next) = lots(uow, span, scope).await?;
+    let mut findings = scope.findings();
+    let commands = Commands::load(uow, covered).await?;
+    let mut read = AuditedRows {
+        auctions: count(&lots),
+        bids: commands.bids,
+        acts: commands.acts,
+        ..AuditedRows::default()
+    };
+    commands.check_numbers(&lots, &mut findings);
+    references::audit(uow, covered, scope, &mut findings).await?;
+
+    let state = Moves::new(lots, commands, scope);
+    let entries = uow.get_database_backend().build(&entries(covered));
+    let moves = uow.fold(entries, state, |moves, row| moves.enter(row)).await?;
+    read.entries_by_auction = moves.entries;
+    moves.judge(&mut findings);
+    Ok(Piece { findings, read, next })
+}
+
+/// The entries that are for auctions of a range, in no order: the database reads them as they come.
+fn entries(covered: Span) -> SelectStatement {
+    Query::select()
+        .columns([
+            entry::Column::WalletId,
+            entry::Column::Seq,
+            entry::Column::Operation,
+            entry::Column::Kind,
+            entry::Column::AvailableDelta,
+            entry::Column::HeldDelta,
+            entry::Column::AuctionId,
+        ])
+        .from(entry::Entity)
+        .and_where(covered.holds(Expr::col(entry::Column::AuctionId)))
+        .take()
+}
+
+/// Reads auctions until they have as many commands as are kept at a time.
+async fn lots(
+    uow: &UnitOfWork,
+    span: Span,
+    scope: &Scope,
+) -> Result<(Vec<Lot>, Span, Option<i64>), Error> {
+    let mut lots: Vec<Lot> = Vec::new();
+    let (mut rest, mut commands) = (span, 0_u64);
+    loop {
+        let page = uow.query_all(&page(rest, scope.page_size)).await?;
+        let is_full = scope.is_full(&page);
+        for row in &page {
+            let lot = Lot::read(row)?;
+            commands = commands.saturating_add(lot.weight());
+            lots.push(lot);
+            if commands >= scope.commands {
+                let (covered, next) = span.up_to(Some(lot.id), true);
+                return Ok((lots, covered, next));
+            }
+        }
+        match rest.up_to(lots.last().map(|last| last.id), is_full).1 {
+            Some(from) => rest = Span { from, ..rest },
+            None => return Ok((lots, span, None)),
+        }
+    }
+}
+
+fn page(span: Span, page_size: u64) -> SelectStatement {
+    Query::select()
+        .columns([
+            auction::Column::Id,
+            auction::Column::SellerWalletId,
+            auction::Column::State,
+            auction::Column::LeaderWalletId,
+            auction::Column::LeaderMax,
+            auction::Column::Price,
+            auction::Column::WinnerWalletId,
+            auction::Column::SoldPrice,
+            auction::Column::Seq,
+        ])
+        .from(auction::Entity)
+        .and_where(span.holds(Expr::col(auction::Column::Id)))
+        .order_by(auction::Column::Id, Order::Asc)
+        .limit(page_size)
+        .take()
+}
+
+/// An auction's row, and what entries have moved for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lot {
+    pub(super) id: i64,
+    seller: i64,
+    state: i16,
+    leader: Option<i64>,
+    leader_max: Option<i64>,
+    price: Option<i64>,
+    winner: Option<i64>,
+    sold_price: Option<i64>,
+    pub(super) seq: i64,
+    paid: i128,
+    received: i128,
+    astray: i128,
+}
+
+impl Lot {
+    fn read(row: &QueryResult) -> Result<Self, DbErr> {
+        Ok(Self {
+            id: read(row, 0)?,
+            seller: read(row, 1)?,
+            state: read(row, 2)?,
+            leader: read(row, 3)?,
+            leader_max: read(row, 4)?,
+            price: read(row, 5)?,
+            winner: read(row, 6)?,
+            sold_price: read(row, 7)?,
+            seq: read(row, 8)?,
+            paid: 0,
+            received: 0,
+            astray: 0,
+        })
+    }
+
+    /// What it takes to keep the auction, in commands: its row, and the commands that it says it has.
+    fn weight(&self) -> u64 {
+        u64::try_from(self.seq).unwrap_or(0).saturating_add(2)
+    }
+
+    fn is(&self, state: auction::State) -> bool {
+        self.state == state.to_value()
+    }
+
+    /// What it promises to hold, and in whose wallet. An auction that is over promises nothing.
+    fn promise(&self) -> Option<(i64, i128)> {
+        let open = self.is(auction::State::Open);
+        self.leader.zip(self.leader_max).filter(|_| open).map(|(leader, max)| (leader, max.into()))
+    }
+
+    fn pay(&mut self, entry: &Move) {
+        let (paid, received) = (entry::Kind::Capture.to_value(), entry::Kind::Proceeds.to_value());
+        let sum = entry.delta.total();
+        if entry.kind == paid && Some(entry.wallet) == self.leader {
+            self.paid = self.paid.saturating_sub(sum);
+        } else if entry.kind == received && entry.wallet == self.seller {
+            self.received = self.received.saturating_add(sum);
+        } else if entry.kind == paid || entry.kind == received {
+            self.astray = self.astray.saturating_add(sum.saturating_abs());
+        }
+    }
+
+    /// Whether the price, the sale and the payments agree.
+    fn is_settled(&self) -> bool {
+        let sold = self.is(auction::State::Sold);
+        let price = self.price.filter(|_| sold);
+        let paid = i128::from(price.unwrap_or(0));
+        self.winner == self.leader.filter(|_| sold)
+            && self.sold_price == price
+            && price.is_some() == sold
+            && (self.paid, self.received, self.astray) == (paid, paid, 0)
+    }
+
+    fn mismatch(&self) -> SettlementMismatch {
+        SettlementMismatch {
+            auction: self.id.into(),
+            sold: self.is(auction::State::Sold),
+            price: self.price,
+            sold_price: self.sold_price,
+            leader: self.leader.map(Into::into),
+            winner: self.winner.map(Into::into),
+            paid: self.paid,
+            received: self.received,
+            astray: self.astray,
+        }
+    }
+}
+
+/// An entry that is for an auction.
+#[derive(Clone, Copy, Debug)]
+struct Move {
+    wallet: i64,
+    seq: i64,
+    operation: u128,
+    kind: i16,
+    delta: Balance,
+    auction: i64,
+}
+
+impl Move {
+    fn read(row: &QueryResult) -> Result<Self, DbErr> {
+        Ok(Self {
+            wallet: read(row, 0)?,
+            seq: read(row, 1)?,
+            operation: read::<uuid::Uuid>(row, 2)?.as_u128(),
+            kind: read(row, 3)?,
+            delta: Balance::new(read(row, 4)?, read(row, 5)?),
+            auction: read(row, 6)?,
+        })
+    }
+
+    fn record(&self) -> Record {
+        Record::Entry { wallet: self.wallet.into(), seq: self.seq }
+    }
+}
+
+/// What the entries of a range of auctions have moved, as far as they have been read.
+struct Moves {
+    /// Ascending by id.
+    lots: Vec<Lot>,
+    commands: Commands,
+    /// What each wallet holds for each auction. What has come to nothing is not kept.
+    held: BTreeMap<(i64, i64), i128>,
+    /// The first entry for each auction that does not exist.
+    strays: BTreeMap<i64, Record>,
+    entries: u64,
+    most: usize,
+    /// Entries for such auctions that found no room there.
+    more_strays: u64,
+}
+
+impl Moves {
+    fn new(lots: Vec<Lot>, mut commands: Commands, scope: &Scope) -> Self {
+        commands.sort_by_operation();
+        Self {
+            lots,
+            commands,
+            held: BTreeMap::new(),
+            strays: BTreeMap::new(),
+            entries: 0,
+            most: scope.most,
+            more_strays: 0,
+        }
+    }
+
+    fn enter(&mut self, row: &QueryResult) -> Result<(), DbErr> {
+        let entry = Move::read(row)?;
+        self.entries = self.entries.saturating_add(1);
+        // Money across the border has no counterpart; that it names an auction is found with its wallet.
+        if super::crosses_the_border(entry.kind) {
+            return Ok(());
+        }
+        let (auction, sum) = (entry.auction, entry.delta.total());
+        let Ok(index) = self.lots.binary_search_by_key(&auction, |lot| lot.id) else {
+            self.stray(&entry);
+            self.commands.add(auction, entry.operation, sum);
+            return Ok(());
+        };
+        if let Some(lot) = self.lots.get_mut(index) {
+            lot.pay(&entry);
+        }
+        if !self.commands.add(auction, entry.operation, sum) {
+            self.commands.add_unknown(auction, entry.operation, sum, self.most);
+        }
+        if entry.delta.held != 0 {
+            self.hold(auction, entry.wallet, entry.delta.held);
+        }
+        Ok(())
+    }
+
+    fn stray(&mut self, entry: &Move) {
+        if let Some(first) = self.strays.get_mut(&entry.auction) {
+            *first = (*first).min(entry.record());
+        } else if self.strays.len() < self.most {
+            self.strays.insert(entry.auction, entry.record());
+        } else {
+            self.more_strays = self.more_strays.saturating_add(1);
+        }
+    }
+
+    fn hold(&mut self, auction: i64, wallet: i64, delta: i128) {
+        let held = self.held.entry((auction, wallet)).or_default();
+        *held = held.saturating_add(delta);
+        if *held == 0 {
+            self.held.remove(&(auction, wallet));
+        }
+    }
+
+    fn judge(self, findings: &mut Findings) {
+        for (auction, referrer) in self.strays {
+            findings.push(Finding::MissingAuction { referrer, auction: auction.into() });
+        }
+        self.commands.judge(findings);
+        for lot in &self.lots {
+            let held = self.held.range((lot.id, i64::MIN)..=(lot.id, i64::MAX));
+            judge_holds(lot, held.map(|((_, wallet), held)| (*wallet, *held)), findings);
+            if !lot.is_settled() {
+                findings.push(Finding::Settlement(lot.mismatch()));
+            }
+        }
+        findings.overflow(self.more_strays);
+    }
+}
+
+/// Lays what wallets hold for an auction against what the auction promises.
+fn judge_holds(lot: &Lot, held: impl Iterator<Item = (i64, i128)>, findings: &mut Findings) {
+    let mut promises: BTreeMap<i64, i128> = lot.promise().into_iter().collect();
+    let auction = lot.id.into();
+    for (wallet, held) in held {
+        let promised = promises.remove(&wallet).unwrap_or(0);
+        let wallet = wallet.into();
+        if held == promised {
+            continue;
+        }
+        findings.push(if lot.is(auction::State::Open) {
+            Finding::Held { auction, wallet, held, promised }
+        } else {
+            Finding::HeldAfterEnd { auction, wallet, held }
+        });
+    }
+    for (wallet, promised) in promises.into_iter().filter(|(_, promised)| *promised != 0) {
+        findings.push(Finding::Held { auction, wallet: wallet.into(), held: 0, promised });
+    }
+}
