@@ -21,6 +21,7 @@
 )]
 
 mod endings;
+mod galera;
 mod harness;
 mod ledger;
 mod reference;
