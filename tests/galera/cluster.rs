@@ -11,10 +11,16 @@ use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement,
 };
 
+use tokio::sync::{Mutex, MutexGuard};
+
 use crate::support::{Books, TestResult};
+
+/// A test has the cluster to itself: some of them take nodes of it away.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// One database on all nodes.
 pub(super) struct Cluster {
+    _turn: MutexGuard<'static, ()>,
     servers: Vec<String>,
     name: String,
     pub(super) nodes: Vec<DatabaseConnection>,
@@ -37,14 +43,17 @@ impl Cluster {
         let servers: Vec<String> = servers.split(',').map(str::to_owned).collect();
         assert!(servers.len() >= 3, "a cluster has three nodes, not {}", servers.len());
         let name = format!("al_galera_{name}");
+        let turn = ONE_AT_A_TIME.lock().await;
         let admin = pool(&servers[0], 1, Reads::Stale).await;
         for statement in ["DROP DATABASE IF EXISTS", "CREATE DATABASE"] {
             admin.execute_unprepared(&format!("{statement} {name}")).await.expect(statement);
         }
-        let mut cluster = Self { servers, name, nodes: Vec::new() };
-        // DDL is carried out on every node before it is answered on one.
-        let first = cluster.connect(0, 2, reads).await;
+        admin.close().await.expect("a pool can be closed");
+        let mut cluster = Self { _turn: turn, servers, name, nodes: Vec::new() };
+        let first = cluster.connect(0, 1, reads).await;
         Migrator::up(&first, None).await.expect("the migrations run on one node");
+        first.close().await.expect("a pool can be closed");
+        cluster.catch_up().await.expect("the other nodes have the tables too");
         for node in 0..cluster.servers.len() {
             let pool = cluster.connect(node, 12, reads).await;
             cluster.nodes.push(pool);
@@ -91,9 +100,10 @@ impl Cluster {
 
     /// Waits until every node has applied what is committed by now.
     pub(super) async fn catch_up(&self) -> Result<(), DbErr> {
-        for node in 0..self.nodes.len() {
-            let reader = self.connect(node, 1, Reads::Causal).await;
-            reader.query_one_raw(Statement::from_string(DbBackend::MySql, "SELECT 1 FROM al_wallet LIMIT 1")).await?;
+        for server in &self.servers {
+            let reader = pool(server, 1, Reads::Causal).await;
+            let any = Statement::from_string(DbBackend::MySql, "SELECT COUNT(*) FROM mysql.user");
+            reader.query_one_raw(any).await?;
             reader.close().await?;
         }
         Ok(())
@@ -114,7 +124,8 @@ impl Cluster {
     /// Cuts a node off from the others, or joins it to them again.
     pub(super) async fn cut_off(&self, node: usize, off: bool) -> Result<(), DbErr> {
         let admin = pool(&self.servers[node], 1, Reads::Stale).await;
-        let isolate = format!("SET GLOBAL wsrep_provider_options = 'gmcast.isolate={}'", i32::from(off));
+        let isolate =
+            format!("SET GLOBAL wsrep_provider_options = 'gmcast.isolate={}'", i32::from(off));
         admin.execute_unprepared(&isolate).await?;
         admin.close().await
     }
@@ -158,8 +169,9 @@ async fn status(db: &DatabaseConnection, name: &str) -> Result<String, DbErr> {
 }
 
 fn control(node: usize, what: &str) -> PathBuf {
-    let folder = std::env::var_os("TEST_GALERA_CONTROL")
-        .expect("TEST_GALERA_CONTROL is not set: run scripts/test-galera, whose nodes may be killed");
+    let folder = std::env::var_os("TEST_GALERA_CONTROL").expect(
+        "TEST_GALERA_CONTROL is not set: run scripts/test-galera, whose nodes may be killed",
+    );
     PathBuf::from(folder).join(format!("{}.{what}", node + 1))
 }
 

@@ -101,7 +101,8 @@ impl fmt::Display for Log {
                 *conflicts.entry(conflict).or_default() += 1;
             }
             // Every attempt but the last has failed, in a statement or in its commit.
-            at_commit += (line.attempts.saturating_sub(1) as usize).saturating_sub(line.conflicts.len());
+            at_commit +=
+                (line.attempts.saturating_sub(1) as usize).saturating_sub(line.conflicts.len());
             if let Fate::Failed(error) | Fate::Unknown(error) = &line.fate {
                 *errors.entry(told(error)).or_default() += 1;
             }
@@ -110,9 +111,15 @@ impl fmt::Display for Log {
         let failed = self.count(|fate| matches!(fate, Fate::Failed(_)));
         let unknown = self.count(|fate| matches!(fate, Fate::Unknown(_)));
         let (all, done) = (self.0.len(), self.done());
-        writeln!(f, "{all} commands: {done} done, {refused} refused, {failed} failed, {unknown} unknown")?;
+        writeln!(
+            f,
+            "{all} commands: {done} done, {refused} refused, {failed} failed, {unknown} unknown"
+        )?;
         writeln!(f, "  attempts, and how many commands took so many: {attempts:?}")?;
-        writeln!(f, "  attempts that failed in a statement: {conflicts:?}; as they committed: {at_commit}")?;
+        writeln!(
+            f,
+            "  attempts that failed in a statement: {conflicts:?}; as they committed: {at_commit}"
+        )?;
         write!(f, "  what the clients were told in the end: {errors:?}")
     }
 }

@@ -69,8 +69,8 @@ async fn relay(cluster: &Cluster, rounds: usize) -> Result<Vec<Error>, Error> {
         let user = format!("user {round}");
         let ledger = |step: usize| &ledgers[(round + step) % 3];
         ledger(0).deposit(user.as_str(), WON, 100.into()).await?;
-        let terms = AuctionTerms::english(WON, 100.into(), 10.into())
-            .ends_in(Duration::from_secs(3600));
+        let terms =
+            AuctionTerms::english(WON, 100.into(), 10.into()).ends_in(Duration::from_secs(3600));
         let auction = ledger(1).open_auction("sam", "a lens", terms).await?.id;
         match ledger(2).place_bid(auction, user.as_str(), 100.into()).await {
             Ok(_) => {}
