@@ -99,17 +99,7 @@ start_mariadb() {
     data=$servers_home/mariadb
     password=$(servers_password)
     servers_mariadb_password=$password
-    servers_make_dir "$user" "$data"
-    servers_run "$user" "$data" mariadb-install-db --no-defaults --datadir="$data/data" --skip-test-db \
-        --auth-root-authentication-method=normal >"$servers_home/mariadb-install-db.log" 2>&1 ||
-        { servers_failed 'MariaDB (mariadb-install-db)' "$servers_home/mariadb-install-db.log"; return 1; }
-    # Runs before the first connection is accepted, so root without a password is never reachable.
-    servers_run "$user" "$data" tee "$data/init.sql" >/dev/null <<SQL
-DELETE FROM mysql.global_priv WHERE User IN ('', 'root');
-FLUSH PRIVILEGES;
-CREATE OR REPLACE USER 'tester'@'127.0.0.1' IDENTIFIED BY '$password';
-GRANT ALL PRIVILEGES ON *.* TO 'tester'@'127.0.0.1' WITH GRANT OPTION;
-SQL
+    servers_init_mariadb "$user" "$data" "$password" || return 1
     for attempt in 1 2 3 4 5; do
         servers_mariadb_port=$(servers_free_port)
         if servers_run_mariadb; then
@@ -149,6 +139,22 @@ servers_run_mariadb() {
     servers_stop_one TERM "$servers_mariadb_pid"
     servers_mariadb_pid=''
     return 1
+}
+
+# servers_init_mariadb USER FOLDER PASSWORD: makes the data of a server in FOLDER/data, and FOLDER/init.sql for its first start.
+servers_init_mariadb() {
+    local user=$1 folder=$2 password=$3
+    servers_make_dir "$user" "$folder" || return 1
+    servers_run "$user" "$folder" mariadb-install-db --no-defaults --datadir="$folder/data" --skip-test-db \
+        --auth-root-authentication-method=normal >"$servers_home/mariadb-install-db.log" 2>&1 ||
+        { servers_failed 'MariaDB (mariadb-install-db)' "$servers_home/mariadb-install-db.log"; return 1; }
+    # Runs before the first connection is accepted, so root without a password is never reachable.
+    servers_run "$user" "$folder" tee "$folder/init.sql" >/dev/null <<SQL
+DELETE FROM mysql.global_priv WHERE User IN ('', 'root');
+FLUSH PRIVILEGES;
+CREATE OR REPLACE USER 'tester'@'127.0.0.1' IDENTIFIED BY '$password';
+GRANT ALL PRIVILEGES ON *.* TO 'tester'@'127.0.0.1' WITH GRANT OPTION;
+SQL
 }
 
 # Stops what was started here and removes its files. May be called twice.

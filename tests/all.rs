@@ -25,6 +25,7 @@ mod cancel;
 mod doctor;
 mod endings;
 mod faults;
+mod galera;
 mod harness;
 mod ledger;
 mod model;

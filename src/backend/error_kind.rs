@@ -188,6 +188,8 @@ fn of_sqlstate(code: &str) -> ErrorKind {
         "42P01" | "42703" => ErrorKind::UndefinedTable,
         // admin shutdown, crash shutdown, cannot connect now, database dropped, idle session or transaction timeout
         "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" => ErrorKind::ConnectionLost,
+        // "statement completion unknown": a node of CockroachDB has lost the one that knows what became of a commit
+        "40003" => ErrorKind::ConnectionLost,
         _ if code.starts_with("08") => ErrorKind::ConnectionLost,
         _ => ErrorKind::Other,
     }
@@ -200,6 +202,10 @@ fn of_mysql_number(number: u16) -> ErrorKind {
         1213 => ErrorKind::Deadlock,
         // "record has changed since last read": MariaDB with innodb_snapshot_isolation
         1020 => ErrorKind::Serialization,
+        // rolled back as it committed: MySQL's group replication
+        3101 => ErrorKind::Serialization,
+        // TiDB: conflicting writes (8002, 8005, 9007), a commit that was rolled back, a schema that has just changed
+        8002 | 8005 | 8022 | 8028 | 9007 => ErrorKind::Serialization,
         // 3572 is MySQL's NOWAIT; MariaDB answers 1205
         1205 | 3572 => ErrorKind::LockTimeout,
         // query interrupted; max_statement_time of MariaDB; max_execution_time of MySQL
@@ -215,6 +221,8 @@ fn of_mysql_number(number: u16) -> ErrorKind {
         1054 | 1146 => ErrorKind::UndefinedTable,
         // shutdown, aborted connection, killed connection, lost connection
         1053 | 1077 | 1079 | 1152 | 1184 | 1927 | 2006 | 2013 => ErrorKind::ConnectionLost,
+        // Galera: the node has lost the others or has not caught up with them, and serves nobody
+        1047 => ErrorKind::ConnectionLost,
         _ => ErrorKind::Other,
     }
 }

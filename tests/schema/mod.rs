@@ -12,6 +12,7 @@ mod host;
 mod journal;
 mod keys;
 mod one_migrator;
+mod partitions;
 mod up_and_down;
 mod wallets;
 

@@ -12,6 +12,7 @@ mod classification;
 mod control;
 mod cost;
 mod deadlock;
+mod distributed;
 mod errors;
 mod handles;
 mod locks;
