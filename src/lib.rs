@@ -70,3 +70,8 @@ pub use sink::{BroadcastSink, EventReader, EventReaderError, EventSink, SinkErro
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// So is that of the page on clusters.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/scaling.md")]
+struct Scaling;
