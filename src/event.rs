@@ -75,7 +75,7 @@ pub enum EventKind {
         #[serde(with = "rust_decimal::serde::str")]
         start_price: Decimal,
         /// The price at which it can be bought.
-        #[serde(default, with = "rust_decimal::serde::str_option")]
+        #[serde(default, with = "optional_amount")]
         buy_now_price: Option<Decimal>,
         /// The first instant at which a bid counts.
         starts_at: DateTime<Utc>,
@@ -90,7 +90,7 @@ pub enum EventKind {
         #[serde(with = "rust_decimal::serde::str")]
         price: Decimal,
         /// The least next bid; `None` if nobody can bid more.
-        #[serde(default, with = "rust_decimal::serde::str_option")]
+        #[serde(default, with = "optional_amount")]
         next_minimum: Option<Decimal>,
         /// The end of the auction now.
         ends_at: DateTime<Utc>,
@@ -146,4 +146,25 @@ pub enum SaleKind {
     Settled,
     /// To the leader, before its end.
     ClosedEarly,
+}
+
+/// An amount as text, or nothing. That of `rust_decimal` does not read a null in an event, whose fields are flattened.
+mod optional_amount {
+    use rust_decimal::Decimal;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        amount: &Option<Decimal>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        rust_decimal::serde::str_option::serialize(amount, serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Decimal>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+    }
 }

@@ -21,6 +21,7 @@
 )]
 
 mod audit;
+mod bad_input;
 mod cancel;
 mod doctor;
 mod endings;

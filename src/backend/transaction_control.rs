@@ -7,6 +7,8 @@ use sea_orm::DbBackend;
 /// A unit of work may be committed only if nobody has ended its transaction in between, and no driver tells. So such
 /// text is refused before it is sent. What a stored procedure does inside is out of sight.
 pub(crate) fn transaction_control(backend: DbBackend, sql: &str) -> Option<&'static str> {
+    // As SQLite's driver does, which takes off more than SQLite itself counts as blank.
+    let sql = sql.trim();
     let mut scanner = Scanner { backend, sql, bytes: sql.as_bytes(), at: 0 };
     let mut statement = Statement::default();
     // Inside the body of a trigger or a routine, `BEGIN first; …; END` is one statement.
@@ -16,6 +18,9 @@ pub(crate) fn transaction_control(backend: DbBackend, sql: &str) -> Option<&'sta
         if let Token::Word(word) = token {
             statement.push(backend, word);
             continue;
+        }
+        if token == Token::Conditional {
+            return Some("/*!");
         }
         if in_body {
             in_body = !statement.first_is("END");
@@ -35,6 +40,8 @@ pub(crate) fn transaction_control(backend: DbBackend, sql: &str) -> Option<&'sta
 enum Token<'a> {
     Word(&'a str),
     Semicolon,
+    /// What stands in a comment that some servers execute: what the whole text says, only the server knows.
+    Conditional,
     End,
 }
 
@@ -168,34 +175,26 @@ impl<'a> Scanner<'a> {
                     self.skip(1);
                     return Token::Semicolon;
                 }
-                b'-' if self.peek(1) == b'-' && (!mysql || self.peek(2) <= b' ') => self.line(),
+                b'-' if self.peek(1) == b'-' && (!mysql || is_blank(self.peek(2))) => self.line(),
                 b'#' if mysql => self.line(),
-                // What stands in a conditional comment is executed, so it is read.
-                b'/' if mysql && self.peek(1) == b'*' && self.peek(2) == b'!' => self.skip(3),
-                b'/' if mysql
-                    && self.peek(1) == b'*'
-                    && self.peek(2) == b'M'
-                    && self.peek(3) == b'!' =>
-                {
-                    self.skip(4)
+                b'/' if mysql && (self.starts("/*!") || self.starts("/*M!")) => {
+                    self.skip(3);
+                    return Token::Conditional;
                 }
                 b'/' if self.peek(1) == b'*' => self.comment(),
-                b'*' if mysql && self.peek(1) == b'/' => self.skip(2),
                 b'\'' => self.quoted(b'\'', mysql || self.escape_string()),
                 b'"' => self.quoted(b'"', mysql),
                 b'`' => self.quoted(b'`', false),
                 b'[' if self.backend == DbBackend::Sqlite => self.quoted(b']', false),
                 b'$' if self.backend == DbBackend::Postgres => self.dollar(),
+                // SQLite passes over a byte order mark wherever a word could begin.
+                _ if self.backend == DbBackend::Sqlite && self.starts("\u{feff}") => self.skip(3),
                 byte if is_word(byte) => {
                     let start = self.at;
-                    while is_word(self.peek(0)) {
+                    while self.in_word(self.peek(0)) {
                         self.skip(1);
                     }
-                    let word = self.sql.get(start..self.at).unwrap_or_default();
-                    // The version number of a conditional comment is no word of the statement.
-                    if !word.bytes().all(|byte| byte.is_ascii_digit()) {
-                        return Token::Word(word);
-                    }
+                    return Token::Word(self.sql.get(start..self.at).unwrap_or_default());
                 }
                 _ => self.skip(1),
             }
@@ -203,8 +202,21 @@ impl<'a> Scanner<'a> {
         Token::End
     }
 
+    fn starts(&self, with: &str) -> bool {
+        self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(with.as_bytes()))
+    }
+
+    /// In a name of PostgreSQL `$$` is no quote.
+    fn in_word(&self, byte: u8) -> bool {
+        is_word(byte) || (byte == b'$' && self.backend == DbBackend::Postgres)
+    }
+
     fn line(&mut self) {
-        while self.at < self.bytes.len() && self.peek(0) != b'\n' {
+        let return_ends = self.backend == DbBackend::Postgres;
+        while self.at < self.bytes.len()
+            && self.peek(0) != b'\n'
+            && !(return_ends && self.peek(0) == b'\r')
+        {
             self.skip(1);
         }
     }
@@ -235,7 +247,7 @@ impl<'a> Scanner<'a> {
         };
         self.backend == DbBackend::Postgres
             && matches!(before(1), b'e' | b'E')
-            && !is_word(before(2))
+            && !self.in_word(before(2))
     }
 
     fn quoted(&mut self, close: u8, backslash: bool) {
@@ -277,6 +289,11 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
 }
 
+/// What makes a comment out of MySQL's `--` in front of it: nothing, a blank or a control character.
+fn is_blank(byte: u8) -> bool {
+    byte <= b' ' || byte == 0x7f
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,8 +320,19 @@ mod tests {
                 "CREATE TRIGGER t AFTER INSERT ON x BEGIN SELECT 1; SELECT 2; END; COMMIT",
                 Some("COMMIT"),
             ),
-            (MySql, "/*!40000 COMMIT */", Some("COMMIT")),
-            (MySql, "/*M!100100 COMMIT */", Some("COMMIT")),
+            // The first of these hides a quote from servers older than itself, and the COMMIT from nobody.
+            (MySql, "SELECT 1 /*!99999 ' */; COMMIT; -- '", Some("/*!")),
+            (MySql, "/*!99999 SELECT 1 */ COMMIT", Some("/*!")),
+            (MySql, "/*!40000 COMMIT */", Some("/*!")),
+            (MySql, "/*M!100100 COMMIT */", Some("/*!")),
+            (MySql, "--\u{7f} '\nCOMMIT; -- '", Some("COMMIT")),
+            (Postgres, "-- note\rCOMMIT", Some("COMMIT")),
+            (Postgres, "SELECT 1 AS a$$; COMMIT; --$$", Some("COMMIT")),
+            (Postgres, "SELECT a$e'\\'; COMMIT; --'", Some("COMMIT")),
+            (Sqlite, "\u{a0}COMMIT", Some("COMMIT")),
+            (Sqlite, "COMMIT\u{3000}", Some("COMMIT")),
+            (Sqlite, "\u{feff}END", Some("END")),
+            (Sqlite, "SELECT 1;\u{feff} COMMIT", Some("COMMIT")),
             (MySql, "# note\nSTART TRANSACTION", Some("START")),
             (MySql, "SELECT 5--2; COMMIT", Some("COMMIT")),
             (MySql, "SET @@autocommit = 1", Some("SET autocommit")),
@@ -342,6 +370,9 @@ mod tests {
             (MySql, "CREATE TEMPORARY TABLE t (a INT)"),
             (MySql, "SELECT 'it\\'s; COMMIT'"),
             (MySql, "SELECT `a;b` FROM t"),
+            (MySql, "SELECT '/*!'"),
+            (MySql, "SELECT /* COMMIT */ 1"),
+            (Postgres, "SELECT $1::text, a$$b$$"),
             (Sqlite, ""),
             (Sqlite, ";;"),
         ];

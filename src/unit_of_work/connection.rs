@@ -16,7 +16,7 @@ use super::outcome::RollbackReason;
 use super::session::Nesting;
 
 /// Statements run in the order in which they got hold of the connection. Each is refused, unsent, while a nested block is
-/// open, in a broken or rollback-only block, after the end, and where its text controls transactions.
+/// open, in a broken or rollback-only block, after the end, and where its text controls transactions or has a NUL character.
 ///
 /// # Cancel safety
 ///

@@ -219,7 +219,13 @@ impl Session {
         let state = self.state();
         state.condition(state.depth(id)?).refusal()?;
         drop(state);
-        if let Some(keyword) = Dialect::of(self.backend).transaction_control(sql) {
+        let dialect = Dialect::of(self.backend);
+        if sql.contains('\0') {
+            // SQLite's driver would prepare what is before it again and again, for ever.
+            let what = "run a statement with a NUL character in its text";
+            return Err(Error::Unsupported { database: dialect.name(), what });
+        }
+        if let Some(keyword) = dialect.transaction_control(sql) {
             return Err(Error::TransactionControl { keyword });
         }
         Ok(HeldConnection(connection))
