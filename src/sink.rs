@@ -103,10 +103,11 @@ struct Told {
 }
 
 impl BroadcastSink {
-    /// A sink that keeps up to `capacity` events, at least one and at most 2^24, for its slowest reader.
+    /// A sink that keeps up to `capacity` events, at least one and at most 2^16, for its slowest reader. Their
+    /// places are allocated at once.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { sender: broadcast::Sender::new(capacity.clamp(1, 1 << 24)), next: Arc::default() }
+        Self { sender: broadcast::Sender::new(capacity.clamp(1, 1 << 16)), next: Arc::default() }
     }
 
     /// A reader of the public events that come from now on.

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use sea_orm::{EntityTrait, IdenStatic, Iterable};
 
 use super::AuctionLedger;
-use crate::backend::{Catalog, DatabaseSetting, Dialect, Severity, deviations};
+use crate::backend::{Catalog, DatabaseSetting, Detached, Dialect, Severity, deviations};
 use crate::entity::{act, auction, bid, entry, key, wallet};
 use crate::error::Error;
 
@@ -221,10 +221,10 @@ impl<'a> IntoFuture for Doctor<'a> {
 
 impl Doctor<'_> {
     async fn run(&self) -> Result<Checkup, Error> {
-        let db = &self.ledger.db;
+        let db = &Detached(&self.ledger.db);
         let catalog = Catalog::read(db).await?;
         let mut symptoms = tables(&catalog);
-        symptoms.extend(defences(&catalog, Dialect::of(db.get_database_backend())));
+        symptoms.extend(defences(&catalog, Dialect::of(self.ledger.db.get_database_backend())));
         let settings = deviations(db).await?.into_iter().map(|deviation| Symptom::Setting {
             setting: deviation.setting,
             name: deviation.name,

@@ -54,6 +54,9 @@ pub enum Error {
     #[error("the unit of work has ended")]
     Ended,
     /// The statement would have ended the transaction behind the back of the unit of work. It was not sent.
+    ///
+    /// On MariaDB and MySQL a comment that only some servers execute (`/*!`) is refused too, whatever is in it: what the
+    /// text says, only the server knows.
     #[error("`{keyword}` controls transactions and is refused inside a unit of work")]
     TransactionControl {
         /// The keyword that was found.
