@@ -62,7 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
     assert!(bid.hooks().is_clean());
     assert_eq!(inbox.recv().await, Some(format!("{first} leads at {}", bid.price)));
-    println!("{first} bids {} and leads", bid.amount);
+    println!("{first} bids {} and leads", bid.maximum.reveal());
 
     // The second bidder's attempt is rolled back: neither the bid nor its message exists.
     let minimum = ledger.auction(auction.id).await?.next_minimum.ok_or("the auction is open")?;
@@ -90,8 +90,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Outbid: the first bidder's money is available again, in the same transaction.
     let bid = ledger.place_bid(auction.id, second.as_str(), minimum).await?;
     let outbid = bid.outbid.ok_or("somebody was outbid")?;
-    assert_eq!((outbid.user.as_str(), outbid.released), (first.as_str(), start));
-    println!("{second} bids {minimum} and leads: {} gets {} back", outbid.user, outbid.released);
+    assert_eq!((outbid.user.as_str(), outbid.released.reveal()), (first.as_str(), start));
+    println!(
+        "{second} bids {minimum} and leads: {} gets {} back",
+        outbid.user,
+        outbid.released.reveal()
+    );
 
     // The first bidder buys: paid from available money, the second bidder's hold is released, the seller is paid.
     let purchase = ledger

@@ -82,10 +82,12 @@ pub enum EventKind {
         /// The first instant at which no bid counts any more.
         ends_at: DateTime<Utc>,
     },
-    /// Somebody bid, and leads.
+    /// Somebody bid.
     BidPlaced {
         /// Who.
         bidder: UserId,
+        /// Who leads now. With automatic bidding it may be somebody else, whose maximum has answered.
+        leader: UserId,
         /// The price of the auction now.
         #[serde(with = "rust_decimal::serde::str")]
         price: Decimal,
@@ -94,8 +96,31 @@ pub enum EventKind {
         next_minimum: Option<Decimal>,
         /// The end of the auction now.
         ends_at: DateTime<Utc>,
+        /// Whether the reserve is met; `None` if there is none.
+        #[serde(default)]
+        reserve_met: Option<bool>,
     },
-    /// For one user: they lead no longer.
+    /// The leader has raised the own maximum, and nothing that is public has changed.
+    Unchanged,
+    /// Its end was moved to later, not by a bid.
+    Extended {
+        /// The first instant at which no bid counts any more.
+        ends_at: DateTime<Utc>,
+    },
+    /// The reserve was lowered.
+    ReserveLowered {
+        /// The price of the auction now; `None` before the first bid.
+        #[serde(default, with = "optional_amount")]
+        price: Option<Decimal>,
+        /// Whether the reserve is met now.
+        reserve_met: bool,
+    },
+    /// It has ended below its reserve, and the seller can accept the price.
+    AwaitingSeller {
+        /// The first instant at which that is too late.
+        until: DateTime<Utc>,
+    },
+    /// For one user: they lead no longer, or their bid was outbid at once.
     Outbid {
         /// Who.
         user: UserId,
@@ -117,7 +142,7 @@ pub enum EventKind {
         buyer: UserId,
         /// Who was paid.
         seller: UserId,
-        /// What was paid.
+        /// The price, without the buyer's premium.
         #[serde(with = "rust_decimal::serde::str")]
         price: Decimal,
         /// How it was sold.
@@ -146,6 +171,8 @@ pub enum SaleKind {
     Settled,
     /// To the leader, before its end.
     ClosedEarly,
+    /// To the leader, below the reserve, which the seller has accepted.
+    AcceptedBelowReserve,
 }
 
 /// An amount as text, or nothing. That of `rust_decimal` does not read a null in an event, whose fields are flattened.

@@ -44,6 +44,7 @@ mod id;
 mod ledger;
 mod money;
 mod rules;
+mod secret;
 mod sink;
 pub mod unit_of_work;
 
@@ -54,14 +55,16 @@ pub use error::{Error, TextError};
 pub use event::{AuctionEvent, EventKind, SaleKind};
 pub use id::{AuctionId, OperationId, UserId, UserIdError, WalletId};
 pub use ledger::{
-    ActRecord, Auction, AuctionLedger, AuctionTerms, Audit, AuditPosition, AuditReport,
-    AuditedRows, Balance, Bid, BidRecord, BuyNow, Cancel, Cancellation, Checkup, CloseEarly,
-    CommandRef, CommandStatus, Conservation, Deposit, Doctor, Entry, Finding, GetActs, GetAuction,
-    GetBalanceAt, GetBids, GetEntries, GetWallet, OpenAuction, Outbid, PlaceBid, Purchase, Record,
-    Sale, Settle, Settlement, SettlementMismatch, Sweep, Symptom, Wallet, Withdraw,
+    AcceptBelowReserve, ActRecord, Auction, AuctionLedger, AuctionTerms, Audit, AuditPosition,
+    AuditReport, AuditedRows, Balance, Bid, BidRecord, BuyNow, Cancel, Cancellation, Change,
+    Checkup, CloseEarly, CommandRef, CommandStatus, Conservation, Deposit, Doctor, Entry, Extend,
+    Finding, GetActs, GetAuction, GetBalanceAt, GetBids, GetEntries, GetWallet, HouseShare,
+    Increments, LowerReserve, OpenAuction, Outbid, PlaceBid, Purchase, Record, Sale, Settle,
+    Settlement, SettlementMismatch, Sweep, Symptom, Take, Wallet, Withdraw,
 };
 pub use money::{AmountError, Currency, CurrencyError};
-pub use rules::{AuctionState, Rejection, TermsError};
+pub use rules::{AuctionState, Availability, Rejection, TermsError};
+pub use secret::Secret;
 #[cfg(feature = "testing")]
 pub use sink::RecordingSink;
 pub use sink::{BroadcastSink, EventReader, EventReaderError, EventSink, SinkError};

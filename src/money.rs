@@ -241,6 +241,21 @@ impl Amount {
         self.0.checked_sub(other.0).and_then(Self::from_minor)
     }
 
+    /// `None` if the sum is more than [`Amount::MAX`].
+    pub(crate) fn checked_add(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).and_then(Self::from_minor)
+    }
+
+    /// A part of it in hundredths of a percent; `None` if that is more than [`Amount::MAX`].
+    pub(crate) fn part(self, basis_points: u32, rounding: Rounding) -> Option<Self> {
+        let product = i128::from(self.0).checked_mul(i128::from(basis_points))?;
+        let product = match rounding {
+            Rounding::Down => product,
+            Rounding::Up => product.checked_add(9_999)?,
+        };
+        i64::try_from(product.checked_div(10_000)?).ok().and_then(Self::from_minor)
+    }
+
     /// The change of a balance that gains this amount.
     pub(crate) const fn gain(self) -> i64 {
         self.0
@@ -250,6 +265,13 @@ impl Amount {
     pub(crate) const fn loss(self) -> i64 {
         self.0.checked_neg().expect("an amount is not negative, so its negation fits")
     }
+}
+
+/// Where a part of an amount goes that is not a whole minor unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rounding {
+    Down,
+    Up,
 }
 
 /// Why a number is not an amount of money in a currency.
@@ -339,6 +361,20 @@ mod tests {
         assert_eq!(Amount(1).checked_sub(Amount(2)), None);
         assert_eq!(Amount(2).checked_sub(Amount(2)), Some(Amount::ZERO));
         assert_eq!(Amount(3).gain().checked_add(Amount(3).loss()), Some(0));
+    }
+
+    #[test]
+    fn a_part_is_rounded_as_asked() {
+        for (minor, basis_points, down, up) in
+            [(10, 500, 0, 1), (20, 500, 1, 1), (999, 1, 0, 1), (7, 10_000, 7, 7), (0, 500, 0, 0)]
+        {
+            let part = |rounding| Amount(minor).part(basis_points, rounding);
+            assert_eq!(part(Rounding::Down), Some(Amount(down)), "{minor} * {basis_points}");
+            assert_eq!(part(Rounding::Up), Some(Amount(up)), "{minor} * {basis_points}");
+        }
+        assert_eq!(Amount::MAX.part(10_000, Rounding::Up), Some(Amount::MAX));
+        assert_eq!(Amount::MAX.part(u32::MAX, Rounding::Up), None);
+        assert_eq!(Amount::MAX.checked_add(Amount(1)), None);
     }
 
     #[test]

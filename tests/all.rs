@@ -12,6 +12,7 @@
     clippy::cast_sign_loss,
     clippy::disallowed_methods,
     clippy::missing_errors_doc,
+    clippy::large_enum_variant,
     clippy::missing_panics_doc,
     clippy::print_stderr,
     clippy::print_stdout,
@@ -28,6 +29,7 @@ mod endings;
 mod faults;
 mod galera;
 mod harness;
+mod houses;
 mod ledger;
 mod model;
 mod once;

@@ -138,6 +138,22 @@ impl Book {
             sold_price: sold.then_some(price),
             seq: BIDS + 1 + i64::from(sold),
             last_at: self.at,
+            pricing: auction::Pricing::OwnBid,
+            increments: None,
+            increment_points: None,
+            reserve: None,
+            ask_until: None,
+            ask_floor: None,
+            ask_steps: None,
+            acceptance_window: 0,
+            soft_close_window: None,
+            soft_close_cap: None,
+            premium_points: 0,
+            premium_min: 0,
+            premium_cap: None,
+            fee_points: 0,
+            fee_min: 0,
+            fee_cap: None,
         });
     }
 

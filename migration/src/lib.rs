@@ -32,6 +32,8 @@
 
 mod lock;
 mod m20261123_000001_create_ledger;
+mod m20261127_000002_add_house_rules;
+mod statements;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -58,11 +60,14 @@ use crate::lock::Command;
 ///         all
 ///     }
 /// }
-/// assert_eq!(HostMigrator::migrations().len(), 1);
+/// assert_eq!(HostMigrator::migrations().len(), 2);
 /// ```
 #[must_use]
 pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Box::new(m20261123_000001_create_ledger::Migration)]
+    vec![
+        Box::new(m20261123_000001_create_ledger::Migration),
+        Box::new(m20261127_000002_add_house_rules::Migration),
+    ]
 }
 
 /// Runs the ledger's migrations, remembered in the table `al_migrations`.

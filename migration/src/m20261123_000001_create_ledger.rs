@@ -6,9 +6,11 @@ mod sqlite;
 
 use async_trait::async_trait;
 use sea_orm_migration::{
-    MigrationName, MigrationTrait, SchemaManager, SchemaManagerConnection,
-    sea_orm::{ConnectionTrait, DbBackend, DbErr, TransactionTrait},
+    MigrationName, MigrationTrait, SchemaManager,
+    sea_orm::{DbBackend, DbErr},
 };
+
+use crate::statements::{all_or_nothing, each, unsupported};
 
 pub(crate) struct Migration;
 
@@ -39,30 +41,4 @@ impl MigrationTrait for Migration {
             other => Err(unsupported(other)),
         }
     }
-}
-
-/// Runs the statements in a transaction, or in a savepoint of the migrator's: `SeaORM` opens none of its own on SQLite.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a migration is no unit of work: it has no hooks, and the host decides where it runs"
-)]
-async fn all_or_nothing(
-    db: &SchemaManagerConnection<'_>,
-    statements: &[&str],
-) -> Result<(), DbErr> {
-    let transaction = db.begin().await?;
-    each(&transaction, statements).await?;
-    transaction.commit().await
-}
-
-/// Runs the statements one by one: sent together, MySQL would stop at the first.
-async fn each(db: &impl ConnectionTrait, statements: &[&str]) -> Result<(), DbErr> {
-    for statement in statements {
-        db.execute_unprepared(statement).await?;
-    }
-    Ok(())
-}
-
-fn unsupported(backend: DbBackend) -> DbErr {
-    DbErr::Migration(format!("the ledger has no tables for {backend:?}"))
 }

@@ -25,7 +25,7 @@ pub(crate) struct Catalog {
 }
 
 /// Constraints that have the same names everywhere.
-const CONSTRAINTS: [&str; 25] = [
+const CONSTRAINTS: [&str; 40] = [
     "al_wallet_owner_currency",
     "al_wallet_exponent_check",
     "al_wallet_balance_check",
@@ -51,6 +51,21 @@ const CONSTRAINTS: [&str; 25] = [
     "al_entry_kind_check",
     "al_entry_delta_check",
     "al_entry_after_check",
+    "al_auction_pricing_check",
+    "al_auction_increment_points_check",
+    "al_auction_reserve_check",
+    "al_auction_ask_until_check",
+    "al_auction_ask_floor_check",
+    "al_auction_acceptance_window_check",
+    "al_auction_soft_close_window_check",
+    "al_auction_soft_close_cap_check",
+    "al_auction_premium_points_check",
+    "al_auction_premium_min_check",
+    "al_auction_premium_cap_check",
+    "al_auction_fee_points_check",
+    "al_auction_fee_min_check",
+    "al_auction_fee_cap_check",
+    "al_house_amount_check",
 ];
 
 /// Constraints that have a name on the servers. On SQLite they are part of the CHECK of the column's type.

@@ -46,6 +46,18 @@ pub enum Kind {
     /// It was called off.
     #[sea_orm(num_value = 5)]
     Cancelled,
+    /// It ended below its reserve, and waits for the seller.
+    #[sea_orm(num_value = 6)]
+    AwaitingSeller,
+    /// The seller accepted a price below the reserve: sold to the leader.
+    #[sea_orm(num_value = 7)]
+    AcceptedBelowReserve,
+    /// The reserve was lowered.
+    #[sea_orm(num_value = 8)]
+    ReserveLowered,
+    /// Its end was moved to later.
+    #[sea_orm(num_value = 9)]
+    Extended,
 }
 
 /// What an act refers to.

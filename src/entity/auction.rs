@@ -4,7 +4,7 @@ use sea_orm::entity::prelude::*;
 
 /// One auction. While it is open, `leader_max` is what the leader's wallet holds for it.
 ///
-/// The leader's maximum and the runner-up's are nobody else's business: do not show them.
+/// The leader's maximum, the runner-up's and the reserve are nobody else's business: do not show them.
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "al_auction")]
 pub struct Model {
@@ -53,11 +53,45 @@ pub struct Model {
     pub seq: i64,
     /// When it accepted the last one.
     pub last_at: i64,
+    /// What a leader pays.
+    pub pricing: Pricing,
+    /// A table of increments by price, `0:5,100:25`; then `increment` is the first of them.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub increments: Option<String>,
+    /// The increment as a part of the price, in hundredths of a percent; then `increment` is the least.
+    pub increment_points: Option<i16>,
+    /// The hidden least price as it is now. It is nobody's business but the seller's.
+    pub reserve: Option<i64>,
+    /// How long the buy-now price is offered; without it, until the price reaches it.
+    pub ask_until: Option<AskUntil>,
+    /// Where the clock of a Dutch auction ends that falls in a line.
+    pub ask_floor: Option<i64>,
+    /// The clock of a Dutch auction that falls in steps: microseconds after the start, and the price from there on.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub ask_steps: Option<String>,
+    /// Microseconds after the end in which the seller can accept a price below the reserve.
+    pub acceptance_window: i64,
+    /// Microseconds that a late bid leaves until the end.
+    pub soft_close_window: Option<i64>,
+    /// How many microseconds late bids can move the end at most.
+    pub soft_close_cap: Option<i64>,
+    /// The buyer's premium, in hundredths of a percent of the price.
+    pub premium_points: i16,
+    /// The least premium.
+    pub premium_min: i64,
+    /// The largest premium.
+    pub premium_cap: Option<i64>,
+    /// The seller's fee, in hundredths of a percent of the price.
+    pub fee_points: i16,
+    /// The least fee.
+    pub fee_min: i64,
+    /// The largest fee.
+    pub fee_cap: Option<i64>,
 }
 
 impl std::fmt::Debug for Model {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The two maximums stay out of logs.
+        // The two maximums and the reserve stay out of logs.
         formatter
             .debug_struct("Model")
             .field("id", &self.id)
@@ -86,6 +120,42 @@ pub enum State {
     /// It was called off.
     #[sea_orm(num_value = 4)]
     Cancelled,
+    /// It ended below its reserve, and waits for the seller.
+    #[sea_orm(num_value = 5)]
+    AwaitingSeller,
+}
+
+/// What a leader pays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
+pub enum Pricing {
+    /// Nobody bids: the auction is taken at what is asked.
+    #[sea_orm(num_value = 0)]
+    Asked,
+    /// The own bid.
+    #[sea_orm(num_value = 1)]
+    OwnBid,
+    /// With automatic bidding: an increment above the runner-up's maximum.
+    #[sea_orm(num_value = 2)]
+    Automatic,
+}
+
+/// How long a buy-now price is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
+pub enum AskUntil {
+    /// As long as the auction is open.
+    #[sea_orm(num_value = 1)]
+    Always,
+    /// Until somebody bids.
+    #[sea_orm(num_value = 2)]
+    FirstBid,
+    /// Until the reserve is met.
+    #[sea_orm(num_value = 3)]
+    ReserveMet,
+    /// Until the price reaches it.
+    #[sea_orm(num_value = 4)]
+    PriceReaches,
 }
 
 /// What an auction refers to, and what refers to it.

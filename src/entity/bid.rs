@@ -3,7 +3,9 @@
 use sea_orm::entity::prelude::*;
 
 /// One accepted bid and what it made of the auction.
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+///
+/// With automatic bidding `amount` is a maximum, and as long as its bidder leads nobody else's business: do not show it.
+#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "al_bid")]
 pub struct Model {
     /// The auction.
@@ -26,6 +28,21 @@ pub struct Model {
     pub ends_at: i64,
     /// When it was accepted.
     pub at: i64,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The amount, which may be a maximum, stays out of logs.
+        formatter
+            .debug_struct("Model")
+            .field("auction_id", &self.auction_id)
+            .field("seq", &self.seq)
+            .field("wallet_id", &self.wallet_id)
+            .field("price", &self.price)
+            .field("leader_wallet_id", &self.leader_wallet_id)
+            .field("ends_at", &self.ends_at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a bid refers to.

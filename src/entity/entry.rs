@@ -2,7 +2,8 @@
 
 use sea_orm::entity::prelude::*;
 
-/// One change of one wallet. The deltas of all entries of an operation sum to zero, except for deposits and withdrawals.
+/// One change of one wallet. The deltas of all entries of an operation sum to zero, except for deposits and withdrawals, and
+/// for what waits for the house in `al_house`, which a sale pays in and a collection takes out.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "al_entry")]
 pub struct Model {
@@ -55,6 +56,9 @@ pub enum Kind {
     /// A seller was paid.
     #[sea_orm(num_value = 6)]
     Proceeds,
+    /// The house collected its shares of sales.
+    #[sea_orm(num_value = 7)]
+    HouseShare,
 }
 
 /// What an entry refers to.

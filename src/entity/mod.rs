@@ -34,5 +34,6 @@ pub mod act;
 pub mod auction;
 pub mod bid;
 pub mod entry;
+pub mod house;
 pub mod key;
 pub mod wallet;

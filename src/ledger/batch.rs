@@ -16,6 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
 use super::AuctionLedger;
@@ -65,10 +66,17 @@ impl Command {
         let encode = || {
             let request = Canonical::of(self.wish.name()).number(self.auction.get());
             let amount = match self.wish {
-                Wish::Bid(amount) => Some(amount),
+                Wish::Bid(amount) | Wish::Take(Some(amount)) | Wish::LowerReserve(amount) => {
+                    Some(amount)
+                }
+                _ => None,
+            };
+            let ends_at = match self.wish {
+                Wish::Extend(ends_at) => Some(ends_at.timestamp_micros()),
                 _ => None,
             };
             request
+                .set("ends_at", ends_at, Canonical::number)
                 .optional(amount, Canonical::amount)
                 .optional(self.memo.as_deref(), Canonical::text)
                 .optional(self.reason.as_deref(), Canonical::text)
@@ -91,9 +99,13 @@ impl Command {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Wish {
     Bid(Decimal),
-    Buy,
+    /// At what is asked, at most this if there is a limit.
+    Take(Option<Decimal>),
     Settle,
     CloseEarly,
+    AcceptBelowReserve,
+    LowerReserve(Decimal),
+    Extend(DateTime<Utc>),
     Cancel,
 }
 
@@ -102,9 +114,13 @@ impl Wish {
     fn name(self) -> &'static str {
         match self {
             Self::Bid(_) => "place_bid",
-            Self::Buy => "buy_now",
+            Self::Take(None) => "buy_now",
+            Self::Take(Some(_)) => "take",
             Self::Settle => "settle",
             Self::CloseEarly => "close_early",
+            Self::AcceptBelowReserve => "accept_below_reserve",
+            Self::LowerReserve(_) => "lower_reserve",
+            Self::Extend(_) => "extend",
             Self::Cancel => "cancel",
         }
     }
@@ -158,10 +174,10 @@ fn touched(
             Wish::Bid(amount) => {
                 offer.is_some_and(|price| lot.terms.currency.decimal(price) <= amount)
             }
-            Wish::Buy => offer.is_some(),
+            Wish::Take(_) => lot.terms.ask.is_some(),
             // A command before it in the list may be the first bid.
-            Wish::Settle | Wish::CloseEarly => true,
-            Wish::Cancel => false,
+            Wish::Settle | Wish::CloseEarly | Wish::AcceptBelowReserve => true,
+            Wish::LowerReserve(_) | Wish::Extend(_) | Wish::Cancel => false,
         };
         if sells {
             wallets.insert(standing.seller);
@@ -240,16 +256,24 @@ impl Fold {
             .map(|account| account.available);
         let funds = available.map_or(Funds::NONE, |available| Funds { available });
         let by = if command.user.is_some() { Actor::User(wallet) } else { Actor::House };
+        let amount = |what, value: Decimal| {
+            currency.amount(value).map_err(|error| Error::InvalidAmount { what, error })
+        };
         let wish = match command.wish {
-            Wish::Bid(amount) => {
-                let maximum = currency
-                    .amount(amount)
-                    .map_err(|error| Error::InvalidAmount { what: "amount", error })?;
-                rules::Command::Bid { bidder: wallet, maximum }
+            Wish::Bid(value) => {
+                rules::Command::Bid { bidder: wallet, maximum: amount("amount", value)? }
             }
-            Wish::Buy => rules::Command::Buy { buyer: wallet },
+            Wish::Take(limit) => {
+                let limit = limit.map(|limit| amount("limit", limit)).transpose()?;
+                rules::Command::Take { taker: wallet, limit }
+            }
             Wish::Settle => rules::Command::Settle,
             Wish::CloseEarly => rules::Command::CloseEarly { by },
+            Wish::AcceptBelowReserve => rules::Command::AcceptBelowReserve { by },
+            Wish::LowerReserve(reserve) => {
+                rules::Command::LowerReserve { by, reserve: amount("reserve", reserve)? }
+            }
+            Wish::Extend(ends_at) => rules::Command::Extend { by, ends_at: ends_at.into() },
             Wish::Cancel => rules::Command::Cancel { by },
         };
         let now = self.locked.now_after(lot.standing.last_at);
@@ -271,6 +295,7 @@ impl Fold {
             Row::Bid(bid) => self.changes.bids.push(bid),
             Row::Act(act) => self.changes.acts.push(act),
         }
+        self.changes.shares.extend(accepted.house_share());
         let (outcome, events) = (accepted.outcome(), accepted.events());
         let command = CommandRef::on_auction(operation, lot.id, verdict.standing().seq);
         self.lots.insert(lot.id, Lot { standing: *verdict.standing(), ..lot });

@@ -63,7 +63,7 @@ impl AuctionLedger {
         BuyNow {
             ledger: self,
             within: None,
-            command: Command::new(auction, Some(user.into()), Wish::Buy),
+            command: Command::new(auction, Some(user.into()), Wish::Take(None)),
         }
     }
 }

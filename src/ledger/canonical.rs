@@ -55,6 +55,19 @@ impl Canonical {
         }
     }
 
+    /// A field that may be left out, behind its name.
+    pub(super) fn set<T>(
+        self,
+        name: &str,
+        value: Option<T>,
+        encode: impl FnOnce(Self, T) -> Self,
+    ) -> Self {
+        match value {
+            Some(value) => encode(self.text(name), value),
+            None => self,
+        }
+    }
+
     pub(super) fn hash(self) -> Vec<u8> {
         self.0.finalize().to_vec()
     }

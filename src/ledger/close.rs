@@ -1,7 +1,6 @@
 //! How auctions end before their time: closed early, or called off.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 
 use super::batch::{Command, Wish};
 use super::once::Once;
@@ -18,7 +17,7 @@ use crate::rules::Rejection;
 use crate::unit_of_work::UnitOfWork;
 
 /// An auction that was called off.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cancellation {
     /// The auction.
@@ -125,7 +124,7 @@ impl AuctionLedger {
     /// ledger.place_bid(auction, "ann", 20.into()).await?;
     ///
     /// let cancelled = ledger.cancel(auction).reason("the telescope is stolen goods").await?;
-    /// assert_eq!(cancelled.released.unwrap().released, 20.into());
+    /// assert_eq!(cancelled.released.unwrap().released.reveal(), 20.into());
     /// assert_eq!(ledger.wallet("ann", Currency::EUR).await?.available, 100.into());
     /// # Ok(()) }
     /// ```

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+};
 
 use super::AuctionLedger;
 use super::query::query;
@@ -12,11 +14,13 @@ use super::store::{self, Account};
 use crate::entity::{act, auction, bid, wallet};
 use crate::error::Error;
 use crate::id::{AuctionId, OperationId, UserId};
-use crate::money::Currency;
-use crate::rules::Micros;
+use crate::rules::{Micros, Pricing, Terms};
 use crate::unit_of_work::UnitOfWork;
 
-/// A bid in the history of its auction. Amounts are in the auction's currency.
+/// A row of the public history of an auction's bids. Amounts are in the auction's currency.
+///
+/// A bid is one row. With automatic bidding it can be two with the same number, the bid that did not lead and the leader's
+/// answer, or none, when a leader raises the own maximum and the price stays where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BidRecord {
@@ -26,8 +30,10 @@ pub struct BidRecord {
     pub operation: OperationId,
     /// Who bid.
     pub user: UserId,
-    /// What was bid.
+    /// What was bid: for whoever leads by it, or answers, no more than the price. The maximum behind it is not told.
     pub amount: Decimal,
+    /// Whether it is the ledger's answer for a leader with a higher maximum, or an earlier equal one.
+    pub automatic: bool,
     /// The price after it.
     pub price: Decimal,
     /// The end of the auction after it.
@@ -48,7 +54,7 @@ pub struct ActRecord {
     pub kind: act::Kind,
     /// Who did it; `None` is the house.
     pub user: Option<UserId>,
-    /// What was paid, in the auction's currency.
+    /// The price it was sold for, in the auction's currency.
     pub amount: Option<Decimal>,
     /// Why.
     pub reason: Option<String>,
@@ -70,8 +76,8 @@ impl Cursor {
 }
 
 impl AuctionLedger {
-    /// Reads the bids of an auction, the oldest first: 100 of them, or as [`limit`](GetBids::limit) says. Who has bid what
-    /// is public in an English auction.
+    /// Reads the bids of an auction, the oldest first: 100 of them, or as [`limit`](GetBids::limit) says, each with its row
+    /// or rows: see [`BidRecord`]. Who has bid what is public in an English auction; the maximum of whoever leads is not.
     ///
     /// # Errors
     ///
@@ -190,33 +196,72 @@ query!(GetActs -> Vec<ActRecord>);
 
 impl GetBids<'_> {
     async fn read<C: ConnectionTrait>(&self, connection: &C) -> Result<Vec<BidRecord>, Error> {
-        let currency = currency_of(connection, self.auction).await?;
-        let rows = bid::Entity::find()
-            .filter(bid::Column::AuctionId.eq(self.auction.get()))
-            .filter(bid::Column::Seq.gt(self.cursor.after))
-            .order_by_asc(bid::Column::Seq)
-            .limit(self.cursor.limit)
-            .all(connection)
-            .await?;
-        let users = users(connection, rows.iter().map(|row| row.wallet_id)).await?;
-        let records = rows.into_iter().map(|row| {
-            Ok(BidRecord {
-                seq: row.seq,
-                operation: row.operation.into(),
-                user: users.get(&row.wallet_id).cloned().ok_or_else(|| vanished(row.wallet_id))?,
-                amount: currency.decimal_of_minor(row.amount),
-                price: currency.decimal_of_minor(row.price),
-                ends_at: Micros::new(row.ends_at).datetime(),
-                at: Micros::new(row.at).datetime(),
-            })
-        });
-        records.collect()
+        let terms = terms_of(connection, self.auction).await?;
+        let currency = terms.currency;
+        let rows = self.of_auction().filter(bid::Column::Seq.gt(self.cursor.after));
+        let rows = rows.order_by_asc(bid::Column::Seq).limit(self.cursor.limit);
+        let rows = rows.all(connection).await?;
+        let mut before = self.before(connection, &terms).await?;
+        let ids = rows.iter().flat_map(|row| [row.wallet_id, row.leader_wallet_id]);
+        let users = users(connection, ids).await?;
+        let mut records = Vec::with_capacity(rows.len());
+        for row in &rows {
+            for (wallet, amount, automatic) in public(row, before) {
+                records.push(BidRecord {
+                    seq: row.seq,
+                    operation: row.operation.into(),
+                    user: users.get(&wallet).cloned().ok_or_else(|| vanished(wallet))?,
+                    amount: currency.decimal_of_minor(amount),
+                    automatic,
+                    price: currency.decimal_of_minor(row.price),
+                    ends_at: Micros::new(row.ends_at).datetime(),
+                    at: Micros::new(row.at).datetime(),
+                });
+            }
+            before = Some(lead(row));
+        }
+        Ok(records)
     }
+
+    /// Who led before the first row that is read, where that decides whether a raise is to be seen.
+    async fn before<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        terms: &Terms,
+    ) -> Result<Option<(i64, i64)>, Error> {
+        let automatic = terms.ladder.is_some_and(|ladder| ladder.pricing == Pricing::Automatic);
+        if !automatic || self.cursor.after < 1 {
+            return Ok(None);
+        }
+        let before = self.of_auction().filter(bid::Column::Seq.lte(self.cursor.after));
+        let before = before.order_by_desc(bid::Column::Seq).limit(1);
+        Ok(before.one(connection).await?.map(|row| lead(&row)))
+    }
+
+    fn of_auction(&self) -> Select<bid::Entity> {
+        bid::Entity::find().filter(bid::Column::AuctionId.eq(self.auction.get()))
+    }
+}
+
+/// Who leads after a bid, and at which price.
+fn lead(row: &bid::Model) -> (i64, i64) {
+    (row.leader_wallet_id, row.price)
+}
+
+/// What everybody may see of a bid: whose wallet, how much, and whether the ledger answered for it. Whoever leads is shown at
+/// the price; whoever does not, at what was bid, for that has made the price.
+fn public(row: &bid::Model, before: Option<(i64, i64)>) -> impl Iterator<Item = (i64, i64, bool)> {
+    let leads = row.wallet_id == row.leader_wallet_id;
+    let silent = leads && before == Some(lead(row));
+    let own = if leads { row.price } else { row.amount };
+    let challenger = (!silent).then_some((row.wallet_id, own, false));
+    let answer = (!leads).then_some((row.leader_wallet_id, row.price, true));
+    [challenger, answer].into_iter().flatten()
 }
 
 impl GetActs<'_> {
     async fn read<C: ConnectionTrait>(&self, connection: &C) -> Result<Vec<ActRecord>, Error> {
-        let currency = currency_of(connection, self.auction).await?;
+        let currency = terms_of(connection, self.auction).await?.currency;
         let rows = act::Entity::find()
             .filter(act::Column::AuctionId.eq(self.auction.get()))
             .filter(act::Column::Seq.gt(self.cursor.after))
@@ -232,7 +277,10 @@ impl GetActs<'_> {
                 operation: row.operation.into(),
                 kind: row.kind,
                 user: row.wallet_id.map(user).transpose()?,
-                amount: row.amount.map(|amount| currency.decimal_of_minor(amount)),
+                amount: row
+                    .amount
+                    .filter(|_| row.kind != act::Kind::ReserveLowered)
+                    .map(|amount| currency.decimal_of_minor(amount)),
                 reason: row.reason,
                 at: Micros::new(row.at).datetime(),
             })
@@ -241,13 +289,10 @@ impl GetActs<'_> {
     }
 }
 
-async fn currency_of<C: ConnectionTrait>(
-    connection: &C,
-    auction: AuctionId,
-) -> Result<Currency, Error> {
+async fn terms_of<C: ConnectionTrait>(connection: &C, auction: AuctionId) -> Result<Terms, Error> {
     let row = auction::Entity::find_by_id(auction.get()).one(connection).await?;
     let row = row.ok_or(Error::UnknownAuction { auction })?;
-    Ok(store::lot(&row)?.terms.currency)
+    Ok(store::lot(&row)?.terms)
 }
 
 /// The owners of wallets.

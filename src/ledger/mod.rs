@@ -1,5 +1,6 @@
 //! The roof: the ledger's verbs on one database.
 
+mod auction_terms;
 mod audit;
 mod batch;
 mod buy_now;
@@ -7,7 +8,11 @@ mod canonical;
 mod close;
 mod dispatch;
 mod doctor;
+mod extend;
 mod history;
+mod house;
+mod house_share;
+mod increments;
 mod journal;
 mod once;
 mod open_auction;
@@ -16,17 +21,21 @@ mod place_bid;
 mod query;
 mod receipt;
 mod request;
+mod reserve;
 mod save;
 mod session;
 mod settle;
 mod store;
+mod stored;
+mod take;
+mod terms_row;
 mod wallet;
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sea_orm::DatabaseConnection;
-use serde::{Deserialize, Serialize};
 
+pub use self::auction_terms::AuctionTerms;
 pub use self::audit::{
     Audit, AuditPosition, AuditReport, AuditedRows, Balance, Conservation, Finding, Record,
     SettlementMismatch,
@@ -34,19 +43,25 @@ pub use self::audit::{
 pub use self::buy_now::BuyNow;
 pub use self::close::{Cancel, Cancellation, CloseEarly};
 pub use self::doctor::{Checkup, Doctor, Symptom};
+pub use self::extend::{Change, Extend};
 pub use self::history::{ActRecord, BidRecord, GetActs, GetBids};
+pub use self::house_share::HouseShare;
+pub use self::increments::Increments;
 pub use self::journal::{Entry, GetBalanceAt, GetEntries};
-pub use self::open_auction::{AuctionTerms, OpenAuction};
+pub use self::open_auction::OpenAuction;
 pub use self::outcome::{CommandRef, CommandStatus};
 pub use self::place_bid::PlaceBid;
 pub use self::query::{Auction, GetAuction, GetWallet};
+pub use self::reserve::{AcceptBelowReserve, LowerReserve};
 pub use self::settle::{Sale, Settle, Settlement, Sweep};
+pub use self::take::Take;
 pub use self::wallet::{Deposit, Wallet, Withdraw};
 
 use self::dispatch::Dispatch;
 use crate::clock::Clock;
 use crate::id::{AuctionId, OperationId, UserId};
 use crate::money::Currency;
+use crate::secret::Secret;
 use crate::sink::EventSink;
 use crate::unit_of_work::{Atomic, Committed, Error as UnitOfWorkError, Retry, Root, UnitOfWork};
 
@@ -205,8 +220,8 @@ impl AuctionLedger {
     }
 }
 
-/// A bid that was accepted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A bid that was accepted. It is its bidder's alone, for it knows the maximum: so it cannot be serialized.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bid {
     /// The auction.
@@ -217,14 +232,15 @@ pub struct Bid {
     pub operation: OperationId,
     /// The bidder.
     pub user: UserId,
-    /// What was bid, in the auction's currency.
-    #[serde(with = "rust_decimal::serde::str")]
-    pub amount: Decimal,
+    /// What was bid, in the auction's currency: with automatic bidding the most that the bidder pays, else the price itself.
+    pub maximum: Secret,
     /// The price of the auction after it.
-    #[serde(with = "rust_decimal::serde::str")]
     pub price: Decimal,
     /// The auction's currency.
     pub currency: Currency,
+    /// Whether the bidder leads, or has bought. With automatic bidding somebody's maximum may have answered at once; then
+    /// nothing is held for this bid.
+    pub leads: bool,
     /// Whether the bid reached the buy-now price and has bought the auction at that price.
     pub bought: bool,
     /// Who lost the lead by it.
@@ -235,19 +251,19 @@ pub struct Bid {
     pub at: DateTime<Utc>,
 }
 
-/// Somebody who lost the lead of an auction.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Somebody who lost the lead of an auction. What comes back to them is their own business, and whoever outbid them need not
+/// know it: so this cannot be serialized, nor can what has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outbid {
     /// Who.
     pub user: UserId,
-    /// How much is available to them again.
-    #[serde(with = "rust_decimal::serde::str")]
-    pub released: Decimal,
+    /// How much is available to them again, in the auction's currency.
+    pub released: Secret,
 }
 
 /// A purchase at the buy-now price.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Purchase {
     /// The auction.
@@ -260,9 +276,10 @@ pub struct Purchase {
     pub buyer: UserId,
     /// Who was paid.
     pub seller: UserId,
-    /// What was paid, in the auction's currency.
-    #[serde(with = "rust_decimal::serde::str")]
+    /// The price, in the auction's currency.
     pub price: Decimal,
+    /// What the buyer has paid to the house on top of it.
+    pub premium: Decimal,
     /// The auction's currency.
     pub currency: Currency,
     /// Who lost the lead by it.

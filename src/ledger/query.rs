@@ -59,9 +59,10 @@ pub struct Auction {
     /// The least first bid.
     #[serde(with = "rust_decimal::serde::str")]
     pub start_price: Decimal,
-    /// The step of the price.
-    #[serde(with = "rust_decimal::serde::str")]
-    pub increment: Decimal,
+    /// By how much the next bid must be above the price, or above the start price before the first bid; `None` if nobody can
+    /// bid.
+    #[serde(with = "rust_decimal::serde::str_option")]
+    pub increment: Option<Decimal>,
     /// What bids must be multiples of.
     #[serde(with = "rust_decimal::serde::str_option")]
     pub multiple_of: Option<Decimal>,
@@ -72,6 +73,12 @@ pub struct Auction {
     pub starts_at: DateTime<Utc>,
     /// The first instant at which no bid counts any more.
     pub ends_at: DateTime<Utc>,
+    /// The end that was promised at the opening. Late bids and whoever gave more time have moved it from there.
+    pub original_ends_at: DateTime<Utc>,
+    /// Whether a bid is a maximum.
+    pub automatic_bidding: bool,
+    /// Whether the leader's maximum is at or above the hidden reserve; `None` if there is none.
+    pub reserve_met: Option<bool>,
     /// What has become of it. An auction past its end stays open until it is settled.
     pub state: AuctionState,
     /// Who leads, or has won.
@@ -98,18 +105,26 @@ impl Auction {
         let lot = store::lot(row)?;
         let (terms, standing) = (&lot.terms, &lot.standing);
         let decimal = |amount: Amount| terms.currency.decimal(amount);
-        let rules::Increment::Fixed(increment) = terms.increment;
+        let increment = terms.ladder.map(|ladder| {
+            decimal(ladder.increment.at(standing.price.unwrap_or(ladder.start_price)))
+        });
+        let multiple_of = terms.ladder.and_then(|ladder| ladder.multiple_of);
         Ok(Self {
             id: lot.id,
             title: row.title.clone(),
             seller,
             currency: terms.currency,
-            start_price: decimal(terms.start_price),
-            increment: decimal(increment),
-            multiple_of: terms.multiple_of.map(decimal),
-            buy_now_price: terms.buy_now_price.map(decimal),
+            start_price: decimal(terms.start_price()),
+            increment,
+            multiple_of: multiple_of.map(decimal),
+            buy_now_price: terms.buy_now_price().map(decimal),
             starts_at: terms.starts_at.datetime(),
             ends_at: standing.ends_at.datetime(),
+            original_ends_at: terms.ends_at.datetime(),
+            automatic_bidding: terms
+                .ladder
+                .is_some_and(|ladder| ladder.pricing == rules::Pricing::Automatic),
+            reserve_met: standing.reserve.map(|_| standing.meets_reserve()),
             state: standing.state,
             leader,
             price: standing.price.map(decimal),
@@ -195,10 +210,11 @@ impl GetAuction<'_> {
     async fn read<C: ConnectionTrait>(&self, connection: &C) -> Result<Auction, Error> {
         let row = auction::Entity::find_by_id(self.auction.get()).one(connection).await?;
         let row = row.ok_or(Error::UnknownAuction { auction: self.auction })?;
-        let ids = [Some(row.seller_wallet_id), row.leader_wallet_id];
+        let leader = row.leader_wallet_id.or(row.winner_wallet_id);
+        let ids = [Some(row.seller_wallet_id), leader];
         let users = history::users(connection, ids.into_iter().flatten()).await?;
         let user = |id: i64| users.get(&id).cloned().ok_or_else(|| history::vanished(id));
-        Auction::of(&row, user(row.seller_wallet_id)?, row.leader_wallet_id.map(user).transpose()?)
+        Auction::of(&row, user(row.seller_wallet_id)?, leader.map(user).transpose()?)
     }
 }
 

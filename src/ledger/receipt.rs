@@ -2,28 +2,32 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::batch::Command;
 use super::store::{Account, Lot};
-use super::{Auction, Bid, Cancellation, Outbid, Purchase, Sale, Settlement, Wallet};
-use crate::entity::{act, bid};
+use super::stored::{BidInFull, CancellationInFull, PurchaseInFull};
+use super::{Auction, Bid, Cancellation, Change, Outbid, Purchase, Sale, Settlement, Wallet};
+use crate::entity::{act, bid, house};
 use crate::event::{AuctionEvent, EventKind, SaleKind};
 use crate::id::{OperationId, UserId, WalletId};
 use crate::money::Amount;
-use crate::rules::{self, Standing, Verdict};
+use crate::rules::{self, AuctionState, Standing, Verdict};
+use crate::secret::Secret;
 
 /// What became of a command that was accepted. It is kept under the key of the request, so a new field needs a default.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
-    Bid(Bid),
-    Purchase(Purchase),
+    Bid(#[serde(with = "BidInFull")] Bid),
+    Purchase(#[serde(with = "PurchaseInFull")] Purchase),
     Settlement(Settlement),
-    Cancellation(Cancellation),
+    Cancellation(#[serde(with = "CancellationInFull")] Cancellation),
     Wallet(Wallet),
     Opened(Auction),
+    Change(Change),
 }
 
 /// A command that was accepted, and all that is known of it.
@@ -70,17 +74,37 @@ impl Accepted<'_> {
             operation,
             kind: self.act(),
             wallet_id: self.actor.map(WalletId::get),
-            amount: self.sale().map(|(_, price)| price.minor()),
+            amount: match self.wish {
+                rules::Command::LowerReserve { reserve, .. } => Some(reserve.minor()),
+                _ => self.verdict.sale().map(|(_, sale)| sale.price.minor()),
+            },
             reason: self.command.reason.clone(),
             at,
         })
     }
 
+    /// What the house has earned by it.
+    pub(super) fn house_share(&self) -> Option<house::Model> {
+        let share = self.verdict.sale()?.1.house_share();
+        (!share.is_zero()).then(|| house::Model {
+            auction_id: self.lot.id.get(),
+            currency: self.lot.terms.currency.code().to_owned(),
+            amount: share.minor(),
+            operation: self.operation.get(),
+            at: self.standing().last_at.get(),
+            collected_by: None,
+        })
+    }
+
     fn act(&self) -> act::Kind {
         match self.wish {
-            rules::Command::Bid { .. } | rules::Command::Buy { .. } => act::Kind::Bought,
+            rules::Command::Bid { .. } | rules::Command::Take { .. } => act::Kind::Bought,
+            rules::Command::Settle if self.awaits_seller() => act::Kind::AwaitingSeller,
             rules::Command::Settle => act::Kind::Settled,
             rules::Command::CloseEarly { .. } => act::Kind::ClosedEarly,
+            rules::Command::AcceptBelowReserve { .. } => act::Kind::AcceptedBelowReserve,
+            rules::Command::LowerReserve { .. } => act::Kind::ReserveLowered,
+            rules::Command::Extend { .. } => act::Kind::Extended,
             rules::Command::Cancel { .. } => act::Kind::Cancelled,
         }
     }
@@ -96,30 +120,35 @@ impl Accepted<'_> {
                 seq,
                 operation,
                 user: self.actor(),
-                amount: currency.decimal(self.maximum()),
+                maximum: Secret::new(currency.decimal(self.maximum())),
                 price: self.price(),
                 currency,
-                bought: self.sale().is_some(),
+                leads: standing.leader.map(|leader| leader.wallet) == self.actor,
+                bought: self.verdict.sale().is_some(),
                 outbid: self.outbid(),
                 ends_at: standing.ends_at.datetime(),
                 at,
             }),
-            rules::Command::Buy { .. } => Outcome::Purchase(Purchase {
+            rules::Command::Take { .. } => Outcome::Purchase(Purchase {
                 auction,
                 seq,
                 operation,
                 buyer: self.actor(),
                 seller: self.user(standing.seller),
                 price: self.price(),
+                premium: self
+                    .verdict
+                    .sale()
+                    .map_or(Decimal::ZERO, |(_, sale)| currency.decimal(sale.premium)),
                 currency,
                 outbid: self.outbid(),
                 at,
             }),
-            rules::Command::Settle | rules::Command::CloseEarly { .. } => {
-                let sold = self.sale().map(|(buyer, price)| Sale {
-                    winner: self.user(buyer),
-                    seller: self.user(standing.seller),
-                    price: currency.decimal(price),
+            rules::Command::Settle
+            | rules::Command::CloseEarly { .. }
+            | rules::Command::AcceptBelowReserve { .. } => {
+                let sold = self.verdict.sale().map(|(buyer, sale)| {
+                    Sale::of(self.user(buyer), self.user(standing.seller), currency, sale)
                 });
                 Outcome::Settlement(Settlement {
                     auction,
@@ -127,8 +156,21 @@ impl Accepted<'_> {
                     operation,
                     currency,
                     sold,
+                    awaiting_seller_until: self.awaits_seller().then(|| self.last_acceptance()),
                     at,
                     repeated: false,
+                })
+            }
+            rules::Command::LowerReserve { .. } | rules::Command::Extend { .. } => {
+                Outcome::Change(Change {
+                    auction,
+                    seq,
+                    operation,
+                    currency,
+                    price: standing.price.map(|price| currency.decimal(price)),
+                    ends_at: standing.ends_at.datetime(),
+                    reserve_met: self.reserve_met(),
+                    at,
                 })
             }
             rules::Command::Cancel { .. } => Outcome::Cancellation(Cancellation {
@@ -144,23 +186,39 @@ impl Accepted<'_> {
 
     /// Public events first, then those for one user.
     pub(super) fn events(&self) -> Vec<AuctionEvent> {
+        let price = self.price();
+        let outbid = [self.outbid().map(|outbid| outbid.user), self.outbid_at_once()];
+        let outbid = outbid.into_iter().flatten().map(|user| EventKind::Outbid { user, price });
+        let released = self.released().map(|outbid| EventKind::HoldReleased {
+            user: outbid.user,
+            amount: outbid.released.reveal(),
+        });
+        let kinds = std::iter::once(self.public_event()).chain(outbid).chain(released);
+        numbered(self.lot, self.standing(), kinds)
+    }
+
+    fn public_event(&self) -> EventKind {
         let standing = self.standing();
-        let terms = &self.lot.terms;
-        let public = match self.verdict {
+        let currency = self.lot.terms.currency;
+        match self.verdict {
+            Verdict::Bid { bidder, .. } if self.is_silent(bidder) => EventKind::Unchanged,
             Verdict::Bid { bidder, .. } => EventKind::BidPlaced {
                 bidder: self.user(bidder),
+                leader: self.user(standing.leader.map_or(bidder, |leader| leader.wallet)),
                 price: self.price(),
-                next_minimum: rules::next_minimum(terms, standing)
-                    .map(|amount| terms.currency.decimal(amount)),
+                next_minimum: rules::next_minimum(&self.lot.terms, standing)
+                    .map(|amount| currency.decimal(amount)),
                 ends_at: standing.ends_at.datetime(),
+                reserve_met: self.reserve_met(),
             },
-            Verdict::Sold { buyer, price, .. } => EventKind::Sold {
+            Verdict::Sold { buyer, sale, .. } => EventKind::Sold {
                 buyer: self.user(buyer),
                 seller: self.user(standing.seller),
-                price: terms.currency.decimal(price),
+                price: currency.decimal(sale.price),
                 how: match self.act() {
                     act::Kind::Settled => SaleKind::Settled,
                     act::Kind::ClosedEarly => SaleKind::ClosedEarly,
+                    act::Kind::AcceptedBelowReserve => SaleKind::AcceptedBelowReserve,
                     _ => SaleKind::Bought,
                 },
             },
@@ -168,15 +226,45 @@ impl Accepted<'_> {
                 EventKind::Cancelled { reason: self.command.reason.clone() }
             }
             Verdict::Unsold { .. } => EventKind::Unsold,
+            Verdict::Changed { standing } => match self.act() {
+                act::Kind::AwaitingSeller => {
+                    EventKind::AwaitingSeller { until: self.last_acceptance() }
+                }
+                act::Kind::ReserveLowered => EventKind::ReserveLowered {
+                    price: standing.price.map(|price| currency.decimal(price)),
+                    reserve_met: standing.meets_reserve(),
+                },
+                _ => EventKind::Extended { ends_at: standing.ends_at.datetime() },
+            },
+        }
+    }
+
+    /// Whether a bid was a raise of the leader's own maximum that nobody sees.
+    fn is_silent(&self, bidder: WalletId) -> bool {
+        let (before, after) = (&self.lot.standing, self.standing());
+        before.leader.is_some_and(|leader| leader.wallet == bidder) && before.price == after.price
+    }
+
+    /// Whoever bid and does not lead.
+    fn outbid_at_once(&self) -> Option<UserId> {
+        let Verdict::Bid { bidder, standing, .. } = self.verdict else {
+            return None;
         };
-        let outbid = self
-            .outbid()
-            .map(|outbid| EventKind::Outbid { user: outbid.user, price: self.price() });
-        let released = self
-            .released()
-            .map(|outbid| EventKind::HoldReleased { user: outbid.user, amount: outbid.released });
-        let kinds = [Some(public), outbid, released].into_iter().flatten();
-        numbered(self.lot, standing, kinds)
+        let leads = standing.leader.is_some_and(|leader| leader.wallet == bidder);
+        (!leads).then(|| self.user(bidder))
+    }
+
+    fn awaits_seller(&self) -> bool {
+        self.standing().state == AuctionState::AwaitingSeller
+    }
+
+    /// The first instant at which it is too late for the seller to accept a price below the reserve.
+    fn last_acceptance(&self) -> DateTime<Utc> {
+        self.standing().ends_at.plus(self.lot.terms.acceptance_window).datetime()
+    }
+
+    fn reserve_met(&self) -> Option<bool> {
+        self.standing().reserve.map(|_| self.standing().meets_reserve())
     }
 
     fn standing(&self) -> &Standing {
@@ -195,18 +283,11 @@ impl Accepted<'_> {
         }
     }
 
-    fn sale(&self) -> Option<(WalletId, Amount)> {
-        match self.verdict {
-            Verdict::Sold { buyer, price, .. } => Some((buyer, price)),
-            _ => None,
-        }
-    }
-
     /// Who got a hold back, and how much.
     fn released(&self) -> Option<Outbid> {
         let released = self.verdict.released()?;
         let amount = self.lot.terms.currency.decimal(released.amount);
-        Some(Outbid { user: self.user(released.wallet), released: amount })
+        Some(Outbid { user: self.user(released.wallet), released: Secret::new(amount) })
     }
 
     /// Who lost the lead to somebody else, and what came back to them.
@@ -215,7 +296,7 @@ impl Accepted<'_> {
         let by = match self.verdict {
             Verdict::Bid { bidder, .. } => bidder,
             Verdict::Sold { buyer, .. } => buyer,
-            Verdict::Unsold { .. } => return None,
+            Verdict::Unsold { .. } | Verdict::Changed { .. } => return None,
         };
         (released.wallet != by).then(|| self.released()).flatten()
     }

@@ -9,7 +9,7 @@ use sea_orm::{ActiveEnum, ConnectionTrait, EntityTrait, Iterable, Value};
 use super::once::Reply;
 use super::store::{Account, Lot, padded};
 use crate::backend::Dialect;
-use crate::entity::{act, auction, bid, entry, key, wallet};
+use crate::entity::{act, auction, bid, entry, house, key, wallet};
 use crate::error::Error;
 use crate::money::Amount;
 use crate::rules::AuctionState;
@@ -23,6 +23,8 @@ pub(super) struct Changes {
     pub(super) bids: Vec<bid::Model>,
     pub(super) acts: Vec<act::Model>,
     pub(super) entries: Vec<entry::Model>,
+    /// The house's shares of sales.
+    pub(super) shares: Vec<house::Model>,
     /// The answers of requests with a key.
     pub(super) replies: Vec<Reply>,
 }
@@ -38,6 +40,7 @@ pub(super) async fn save(uow: &UnitOfWork, changes: &Changes) -> Result<(), Erro
     writes.extend(insert::<act::Entity>(changes.acts.iter().map(act_values)).map(Into::into));
     writes
         .extend(insert::<entry::Entity>(changes.entries.iter().map(entry_values)).map(Into::into));
+    writes.extend(insert::<house::Entity>(changes.shares.iter().map(share_values)).map(Into::into));
     writes.extend(changes.replies.iter().map(|reply| update_key(reply).into()));
     let Some(last) = writes.pop() else {
         return Ok(());
@@ -89,7 +92,10 @@ fn minor(amount: Option<Amount>) -> Option<i64> {
 fn update_lot(lot: &Lot) -> UpdateStatement {
     let standing = &lot.standing;
     let sold = standing.state == AuctionState::Sold;
-    let leader = standing.leader;
+    let winner = standing.leader.filter(|_| sold);
+    // Whoever takes an auction on which nobody can bid has never led.
+    let led = lot.terms.ladder.is_some();
+    let leader = standing.leader.filter(|_| led);
     Query::update()
         .table(auction::Entity)
         .value(auction::Column::State, state_row(standing.state).to_value())
@@ -97,12 +103,10 @@ fn update_lot(lot: &Lot) -> UpdateStatement {
         .value(auction::Column::LeaderWalletId, leader.map(|leader| leader.wallet.get()))
         .value(auction::Column::LeaderMax, leader.map(|leader| leader.maximum.minor()))
         .value(auction::Column::LeaderSeq, leader.map(|leader| leader.seq))
-        .value(auction::Column::Price, minor(standing.price))
+        .value(auction::Column::Price, minor(standing.price.filter(|_| led)))
         .value(auction::Column::RunnerUpMax, minor(standing.runner_up_maximum))
-        .value(
-            auction::Column::WinnerWalletId,
-            leader.filter(|_| sold).map(|leader| leader.wallet.get()),
-        )
+        .value(auction::Column::Reserve, minor(standing.reserve))
+        .value(auction::Column::WinnerWalletId, winner.map(|winner| winner.wallet.get()))
         .value(auction::Column::SoldPrice, minor(standing.price.filter(|_| sold)))
         .value(auction::Column::Seq, standing.seq)
         .value(auction::Column::LastAt, standing.last_at.get())
@@ -200,11 +204,23 @@ fn entry_values(row: &entry::Model) -> Vec<Value> {
     ]
 }
 
+fn share_values(row: &house::Model) -> Vec<Value> {
+    vec![
+        row.auction_id.into(),
+        row.currency.clone().into(),
+        row.amount.into(),
+        row.operation.into(),
+        row.at.into(),
+        row.collected_by.into(),
+    ]
+}
+
 fn state_row(state: AuctionState) -> auction::State {
     match state {
         AuctionState::Open => auction::State::Open,
         AuctionState::Sold => auction::State::Sold,
         AuctionState::Unsold => auction::State::Unsold,
         AuctionState::Cancelled => auction::State::Cancelled,
+        AuctionState::AwaitingSeller => auction::State::AwaitingSeller,
     }
 }

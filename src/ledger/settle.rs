@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
-use sea_orm::sea_query::ExprTrait;
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +20,8 @@ use crate::backend::Detached;
 use crate::entity::{act, auction};
 use crate::error::Error;
 use crate::id::{AuctionId, OperationId, UserId, WalletId};
-use crate::money::Currency;
-use crate::rules::{AuctionState, Micros, Rejection};
+use crate::money::{Amount, Currency};
+use crate::rules::{self, AuctionState, Micros, Rejection};
 use crate::unit_of_work::{LockWait, UnitOfWork};
 
 /// What has become of an auction at its end.
@@ -36,8 +36,12 @@ pub struct Settlement {
     pub operation: OperationId,
     /// The auction's currency.
     pub currency: Currency,
-    /// The sale; `None` if nobody had bid.
+    /// The sale; `None` if nobody had bid, or the reserve was not met.
     pub sold: Option<Sale>,
+    /// Below its reserve: until when the seller can [accept](AuctionLedger::accept_below_reserve) the price. Until then the
+    /// auction is not over, and the leader's money is held.
+    #[serde(default)]
+    pub awaiting_seller_until: Option<DateTime<Utc>>,
     /// When it was settled, by the database's clock.
     pub at: DateTime<Utc>,
     /// Whether it had been settled, closed or bought before, and this only says so again.
@@ -52,22 +56,48 @@ pub struct Sale {
     pub winner: UserId,
     /// Who was paid.
     pub seller: UserId,
-    /// How much.
+    /// The price.
     #[serde(with = "rust_decimal::serde::str")]
     pub price: Decimal,
+    /// What the winner has paid to the house on top of it.
+    #[serde(default, with = "rust_decimal::serde::str")]
+    pub premium: Decimal,
+    /// What the house has kept of the price: the seller got the rest.
+    #[serde(default, with = "rust_decimal::serde::str")]
+    pub fee: Decimal,
+}
+
+impl Sale {
+    pub(super) fn of(
+        winner: UserId,
+        seller: UserId,
+        currency: Currency,
+        sale: rules::Sale,
+    ) -> Self {
+        Self {
+            winner,
+            seller,
+            price: currency.decimal(sale.price),
+            premium: currency.decimal(sale.premium),
+            fee: currency.decimal(sale.fee),
+        }
+    }
 }
 
 impl AuctionLedger {
     /// Settles an auction whose end has passed: sold to the leader at the price, or unsold.
     ///
-    /// The leader's hold pays the price, and what is left of it is available again; the seller gets the price as available
-    /// money. Nothing else moves. It is idempotent: an auction that is sold or unsold already is answered with what has
+    /// The leader's hold pays the price and the buyer's premium, and what is left of it is available again; the seller gets
+    /// the price, less the seller's fee, as available money; premium and fee wait for the house to
+    /// [collect](Self::collect_house) them. Nothing else moves. Below its reserve it is unsold; if the terms give the seller a
+    /// window to accept the price, it waits for that first: see [`Settlement::awaiting_seller_until`]. It is idempotent: an auction that is sold or unsold already is answered with what has
     /// become of it, [`repeated`](Settlement::repeated), and nothing moves.
     ///
     /// # Errors
     ///
     /// In check order: [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`], [`Error::InvalidText`] (the
-    /// memo), [`Error::UnknownAuction`]; then the rules' [`Rejection`]: cancelled, not ended, the seller's wallet full.
+    /// memo), [`Error::UnknownAuction`]; then the rules' [`Rejection`]: cancelled, not ended, the seller can still accept, the
+    /// seller's wallet full.
     /// Nothing is written, and a unit of work around it goes on. Then [`Error::NotStrict`], [`Error::UnitOfWork`],
     /// [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`]: nothing is stored. And
     /// [`Error::CommitUnknown`].
@@ -176,12 +206,22 @@ impl AuctionLedger {
 
     /// The original end and the id of some auctions that are due, in this order, after the `last` one.
     async fn due(&self, now: Micros, last: Option<(i64, i64)>) -> Result<Vec<(i64, i64)>, Error> {
+        let open = auction::Column::State
+            .eq(auction::State::Open)
+            .and(auction::Column::EndsAt.lte(now.get()));
+        let window =
+            Expr::col(auction::Column::EndsAt).add(Expr::col(auction::Column::AcceptanceWindow));
+        let awaiting =
+            auction::Column::State.eq(auction::State::AwaitingSeller).and(window.lte(now.get()));
         let mut due = auction::Entity::find()
             .select_only()
             .columns([auction::Column::OriginalEndsAt, auction::Column::Id])
-            .filter(auction::Column::State.eq(auction::State::Open))
+            .filter(
+                auction::Column::State
+                    .is_in([auction::State::Open, auction::State::AwaitingSeller]),
+            )
             .filter(auction::Column::OriginalEndsAt.lte(now.get()))
-            .filter(auction::Column::EndsAt.lte(now.get()))
+            .filter(open.or(awaiting))
             .order_by_asc(auction::Column::OriginalEndsAt)
             .order_by_asc(auction::Column::Id)
             .limit(100);
@@ -269,6 +309,7 @@ impl Settle<'_> {
             operation: ended.operation.into(),
             currency: lot.terms.currency,
             sold,
+            awaiting_seller_until: None,
             at: Micros::new(ended.at).datetime(),
             repeated: true,
         })
@@ -288,11 +329,10 @@ impl Settle<'_> {
             let account = locked.accounts.get(&wallet);
             account.map(|account| account.owner.clone()).ok_or_else(|| vanished(wallet.get()))
         };
-        Ok(Sale {
-            winner: user(winner.into())?,
-            seller: user(lot.standing.seller)?,
-            price: lot.terms.currency.decimal_of_minor(price),
-        })
+        let sale = Amount::from_minor(price).and_then(|price| rules::Sale::of(&lot.terms, price));
+        let sale =
+            sale.ok_or_else(|| Error::damaged(format!("auction {} was sold for {price}", lot.id)))?;
+        Ok(Sale::of(user(winner.into())?, user(lot.standing.seller)?, lot.terms.currency, sale))
     }
 }
 

@@ -15,13 +15,14 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::session::{Session, session_facts};
+use super::terms_row;
 use crate::backend::Dialect;
 use crate::clock::Clock;
 use crate::entity::{auction, entry, wallet};
 use crate::error::Error;
 use crate::id::{AuctionId, UserId, WalletId};
 use crate::money::{Amount, Currency};
-use crate::rules::{AuctionState, Increment, Leader, Micros, Standing, Terms};
+use crate::rules::{AuctionState, Leader, Micros, Standing, Terms};
 use crate::unit_of_work::{Error as UnitOfWorkError, LockWait, UnitOfWork};
 
 /// A wallet under lock.
@@ -62,34 +63,39 @@ pub(super) struct Lot {
 
 /// Reads terms and standing out of a row.
 pub(super) fn lot(row: &auction::Model) -> Result<Lot, Error> {
+    let terms = terms_row::read(row)?;
     let amount = |minor: i64| {
         Amount::from_minor(minor)
             .ok_or_else(|| Error::damaged(format!("auction {}: {minor} is no amount", row.id)))
     };
     let optional = |minor: Option<i64>| minor.map(amount).transpose();
-    let leader = match (row.leader_wallet_id, row.leader_max, row.leader_seq) {
+    let leader = |wallet: i64, maximum: i64, seq: i64| {
+        let maximum = amount(maximum)?;
+        let hold = terms.with_premium(maximum).ok_or_else(|| {
+            Error::damaged(format!("auction {}: {maximum:?} has no premium", row.id))
+        })?;
+        Ok::<_, Error>(Leader { wallet: wallet.into(), maximum, hold, seq })
+    };
+    let (leader, price) = match (row.leader_wallet_id, row.leader_max, row.leader_seq) {
         (Some(wallet), Some(maximum), Some(seq)) => {
-            Some(Leader { wallet: wallet.into(), maximum: amount(maximum)?, seq })
+            (Some(leader(wallet, maximum, seq)?), optional(row.price)?)
         }
-        _ => None,
+        // An auction that was taken without a bid has a winner and never had a leader.
+        _ => match row.winner_wallet_id.zip(row.sold_price) {
+            Some((wallet, price)) => (Some(leader(wallet, price, row.seq)?), Some(amount(price)?)),
+            None => (None, None),
+        },
     };
     Ok(Lot {
         id: row.id.into(),
-        terms: Terms {
-            currency: currency(&row.currency, row.exponent)?,
-            start_price: amount(row.start_price)?,
-            increment: Increment::Fixed(amount(row.increment)?),
-            multiple_of: optional(row.multiple_of)?,
-            buy_now_price: optional(row.buy_now_price)?,
-            starts_at: Micros::new(row.starts_at),
-            ends_at: Micros::new(row.original_ends_at),
-        },
+        terms,
         standing: Standing {
             state: state(row.state),
             seller: row.seller_wallet_id.into(),
             leader,
-            price: optional(row.price)?,
+            price,
             runner_up_maximum: optional(row.runner_up_max)?,
+            reserve: terms.reserve,
             seq: row.seq,
             ends_at: Micros::new(row.ends_at),
             last_at: Micros::new(row.last_at),
@@ -97,7 +103,7 @@ pub(super) fn lot(row: &auction::Model) -> Result<Lot, Error> {
     })
 }
 
-fn currency(code: &str, exponent: i16) -> Result<Currency, Error> {
+pub(super) fn currency(code: &str, exponent: i16) -> Result<Currency, Error> {
     let exponent =
         u8::try_from(exponent).map_err(|_| Error::damaged(format!("{exponent} decimals")))?;
     Currency::new(code, exponent).map_err(|error| Error::damaged(format!("a currency: {error}")))
@@ -109,6 +115,7 @@ fn state(state: auction::State) -> AuctionState {
         auction::State::Sold => AuctionState::Sold,
         auction::State::Unsold => AuctionState::Unsold,
         auction::State::Cancelled => AuctionState::Cancelled,
+        auction::State::AwaitingSeller => AuctionState::AwaitingSeller,
     }
 }
 

@@ -1,20 +1,37 @@
-//! How an auction ends when it is not bought: settled after its end, closed early, or called off.
+//! How an auction ends when it is not bought: settled after its end, closed early, or called off. And what a seller can
+//! change before that: the reserve and the end.
 //!
 //! Every exit from open releases or captures every hold: no final state holds money.
 
 use super::decide::Case;
+use super::verdict::Sale;
 use super::{Actor, AuctionState, Micros, Rejection, Released, Standing, Verdict};
 use crate::money::Amount;
 
 impl Case<'_> {
-    /// After the end: sold to the leader at the price, or unsold.
+    /// After the end: sold to the leader at the price, or unsold. Below its reserve it is unsold, after the acceptance window
+    /// if it has one.
     ///
     /// Whoever settles an auction that is sold or unsold already is told so by [`Rejection::Closed`]; the ledger answers
     /// them with what has become of it.
     pub(super) fn settle(&self) -> Result<Verdict, Rejection> {
-        self.require_not_closed()?;
-        if self.now < self.standing.ends_at {
-            return Err(Rejection::NotEnded { ends_at: self.standing.ends_at.datetime() });
+        let standing = self.standing;
+        let waiting = standing.state == AuctionState::AwaitingSeller;
+        if !waiting {
+            self.require_not_closed()?;
+        }
+        if self.now < standing.ends_at {
+            return Err(Rejection::NotEnded { ends_at: standing.ends_at.datetime() });
+        }
+        if self.now < self.last_acceptance() && !standing.meets_reserve() {
+            if waiting {
+                let until = self.last_acceptance().datetime();
+                return Err(Rejection::AwaitingSeller { until });
+            }
+            if standing.leader.is_some() {
+                let standing = standing.moved(AuctionState::AwaitingSeller, self.now);
+                return Ok(Verdict::Changed { standing });
+            }
         }
         Ok(self.hammer())
     }
@@ -26,9 +43,78 @@ impl Case<'_> {
         Ok(self.hammer())
     }
 
+    /// Sold to the leader at a price below the reserve: before the end, and for as long after it as the terms say.
+    pub(super) fn accept_below_reserve(&self, by: Actor) -> Result<Verdict, Rejection> {
+        if self.standing.state != AuctionState::AwaitingSeller {
+            self.require_not_closed()?;
+        }
+        self.require_started()?;
+        if self.last_acceptance() <= self.now {
+            return Err(Rejection::Ended { at: self.last_acceptance().datetime() });
+        }
+        self.require_seller(by)?;
+        if self.standing.leader.is_none() {
+            return Err(Rejection::NoBids);
+        }
+        if self.standing.meets_reserve() {
+            return Err(Rejection::ReserveMet);
+        }
+        Ok(self.sell_to_leader().expect("an auction with a leader has a price"))
+    }
+
+    /// The reserve is lowered, which may meet it: the price is then at least the new one.
+    pub(super) fn lower_reserve(&self, by: Actor, reserve: Amount) -> Result<Verdict, Rejection> {
+        self.require_not_closed()?;
+        if self.standing.ends_at <= self.now {
+            return Err(Rejection::Ended { at: self.standing.ends_at.datetime() });
+        }
+        self.require_seller(by)?;
+        let standing = self.standing;
+        let now = standing.reserve.ok_or(Rejection::NoReserve)?;
+        if standing.leader.is_some() && standing.meets_reserve() {
+            return Err(Rejection::ReserveMet);
+        }
+        if now <= reserve {
+            return Err(Rejection::ReserveNotLower);
+        }
+        let ladder = self.terms.ladder.as_ref().ok_or(Rejection::NoReserve)?;
+        if let Some((multiple_of, (below, above))) =
+            ladder.multiple_of.zip(ladder.neighbours(reserve.minor()))
+        {
+            let currency = self.terms.currency;
+            return Err(Rejection::NotOnIncrement {
+                multiple_of: currency.decimal(multiple_of),
+                below: currency.decimal_of_minor(below),
+                above: Amount::from_minor(above).map(|above| currency.decimal(above)),
+            });
+        }
+        let standing = standing.moved(standing.state, self.now);
+        let standing = Standing { reserve: Some(reserve), ..standing }.priced(ladder);
+        Ok(Verdict::Changed { standing })
+    }
+
+    /// A later end. A seller can give more time while nobody has bid, the house always.
+    pub(super) fn extend(&self, by: Actor, ends_at: Micros) -> Result<Verdict, Rejection> {
+        self.require_not_closed()?;
+        if self.standing.ends_at <= self.now {
+            return Err(Rejection::Ended { at: self.standing.ends_at.datetime() });
+        }
+        self.require_seller(by)?;
+        if by != Actor::House && self.standing.leader.is_some() {
+            return Err(Rejection::HasBids);
+        }
+        if ends_at <= self.standing.ends_at {
+            return Err(Rejection::NotLater { ends_at: self.standing.ends_at.datetime() });
+        }
+        let standing = self.standing.moved(self.standing.state, self.now);
+        Ok(Verdict::Changed { standing: Standing { ends_at, ..standing } })
+    }
+
     /// Called off. A seller can do so while nobody has bid, the house always.
     pub(super) fn cancel(&self, by: Actor) -> Result<Verdict, Rejection> {
-        self.require_not_closed()?;
+        if self.standing.state != AuctionState::AwaitingSeller {
+            self.require_not_closed()?;
+        }
         self.require_seller(by)?;
         if by != Actor::House && self.standing.leader.is_some() {
             return Err(Rejection::HasBids);
@@ -45,45 +131,47 @@ impl Case<'_> {
         }
     }
 
-    /// The hammer falls: the leader pays the price out of the hold and gets the rest of it back.
+    /// From this instant on nobody can accept a price below the reserve any more.
+    fn last_acceptance(&self) -> Micros {
+        self.standing.ends_at.plus(self.terms.acceptance_window)
+    }
+
+    /// The hammer falls: sold to the leader if the reserve is met, else unsold.
     fn hammer(&self) -> Verdict {
-        let Some((leader, price)) = self.standing.leader.zip(self.standing.price) else {
-            return self.end(AuctionState::Unsold);
-        };
-        let rest = leader
-            .maximum
-            .checked_sub(price)
-            .expect("the price never exceeds the leader's maximum");
-        Verdict::Sold {
+        let sold = self.standing.meets_reserve().then(|| self.sell_to_leader()).flatten();
+        sold.unwrap_or_else(|| self.end(AuctionState::Unsold))
+    }
+
+    /// The leader pays the price and the premium on it out of the hold, and gets the rest of it back.
+    fn sell_to_leader(&self) -> Option<Verdict> {
+        let (leader, price) = self.standing.leader.zip(self.standing.price)?;
+        let sale =
+            Sale::of(self.terms, price).expect("the hold of a leader pays any price of theirs");
+        let rest = leader.hold.checked_sub(sale.total());
+        let rest = rest.expect("a premium never falls, and the price never exceeds the maximum");
+        Some(Verdict::Sold {
             buyer: leader.wallet,
-            price,
-            from_hold: price,
+            sale,
+            from_hold: sale.total(),
             from_available: Amount::ZERO,
             released: (!rest.is_zero()).then_some(Released { wallet: leader.wallet, amount: rest }),
-            standing: self.standing.closed(AuctionState::Sold, self.now),
-        }
+            standing: self.standing.moved(AuctionState::Sold, self.now),
+        })
     }
 
     /// Nobody gets it: whoever led gets the hold back.
     fn end(&self, state: AuctionState) -> Verdict {
         let released = self.standing.hold().map(|(wallet, amount)| Released { wallet, amount });
-        Verdict::Unsold { released, standing: self.standing.closed(state, self.now) }
-    }
-}
-
-impl Standing {
-    /// The standing after the last command.
-    fn closed(&self, state: AuctionState, now: Micros) -> Self {
-        Self { state, seq: self.next_seq(), last_at: now, ..*self }
+        Verdict::Unsold { released, standing: self.standing.moved(state, self.now) }
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::arithmetic_side_effects, clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::money::Currency;
-    use crate::rules::{Command, Funds, Increment, Leader, Terms, decide};
+    use crate::rules::{Command, Funds, Increment, Ladder, Leader, Pricing, Share, Terms, decide};
 
     const SELLER: i64 = 9;
     const ANN: i64 = 1;
@@ -94,24 +182,37 @@ mod tests {
     }
 
     fn judge(standing: &Standing, command: Command, now: i64) -> Result<Verdict, Rejection> {
-        let terms = Terms {
-            currency: Currency::KRW,
+        decide(&terms(None), standing, &command, Funds::NONE, Micros::new(now))
+    }
+
+    fn terms(reserve: Option<i64>) -> Terms {
+        let ladder = Ladder {
             start_price: won(10),
             increment: Increment::Fixed(won(1)),
             multiple_of: None,
-            buy_now_price: None,
+            pricing: Pricing::Automatic,
+        };
+        Terms {
+            currency: Currency::KRW,
+            ladder: Some(ladder),
+            ask: None,
+            reserve: reserve.map(won),
+            acceptance_window: 10,
+            soft_close: None,
+            premium: Share::NONE,
+            fee: Share::NONE,
             starts_at: Micros::new(50),
             ends_at: Micros::new(END),
-        };
-        decide(&terms, standing, &command, Funds::NONE, Micros::new(now))
+        }
     }
 
     fn opened() -> Standing {
-        Standing::opened(SELLER.into(), Micros::new(END), Micros::new(0))
+        Standing::opened(SELLER.into(), &terms(None), Micros::new(0))
     }
 
     fn led(maximum: i64, price: i64) -> Standing {
-        let leader = Leader { wallet: ANN.into(), maximum: won(maximum), seq: 2 };
+        let leader =
+            Leader { wallet: ANN.into(), maximum: won(maximum), hold: won(maximum), seq: 2 };
         Standing { leader: Some(leader), price: Some(won(price)), seq: 2, ..opened() }
     }
 
@@ -184,5 +285,92 @@ mod tests {
             verdict.moves().map(|one| (one.available_delta, one.held_delta)).collect();
         assert_eq!(moved, [(30, -30)]);
         assert_eq!(judge(&opened(), Command::Settle, END).unwrap().moves().count(), 0);
+    }
+
+    fn seller_does() -> Actor {
+        Actor::User(Some(SELLER.into()))
+    }
+
+    /// Judges under a reserve of 50, with a leader whose maximum is 30 and whose price is 20.
+    fn reserved(state: AuctionState, command: Command, now: i64) -> Result<Verdict, Rejection> {
+        let standing = Standing { reserve: Some(won(50)), state, ..led(30, 20) };
+        decide(&terms(Some(50)), &standing, &command, Funds::NONE, Micros::new(now))
+    }
+
+    #[test]
+    fn below_the_reserve_the_seller_has_a_window_to_accept() {
+        let waits = reserved(AuctionState::Open, Command::Settle, END).unwrap();
+        assert_eq!(waits.standing().state, AuctionState::AwaitingSeller);
+        assert_eq!((waits.moves().count(), waits.standing().hold()), (0, led(30, 20).hold()));
+
+        let awaiting = AuctionState::AwaitingSeller;
+        let until = Micros::new(END + 10).datetime();
+        let early = reserved(awaiting, Command::Settle, END + 9);
+        assert_eq!(early, Err(Rejection::AwaitingSeller { until }));
+        let unsold = reserved(awaiting, Command::Settle, END + 10).unwrap();
+        assert_eq!((unsold.standing().state, unsold.sale()), (AuctionState::Unsold, None));
+        assert_eq!(unsold.released().unwrap().amount, won(30));
+        // Nobody has asked in time: there is nothing left to wait for.
+        let late = reserved(AuctionState::Open, Command::Settle, END + 10).unwrap();
+        assert_eq!(late.standing().state, AuctionState::Unsold);
+
+        let accept = Command::AcceptBelowReserve { by: seller_does() };
+        for (state, now) in [(AuctionState::Open, 50), (awaiting, END), (awaiting, END + 9)] {
+            let sold = reserved(state, accept, now).unwrap();
+            assert_eq!(sold.sale().unwrap().1.price, won(20));
+        }
+        let ended = Err(Rejection::Ended { at: until });
+        assert_eq!(reserved(awaiting, accept, END + 10), ended);
+        let closed = reserved(AuctionState::Open, Command::CloseEarly { by: seller_does() }, 50);
+        assert_eq!(closed.unwrap().standing().state, AuctionState::Unsold);
+    }
+
+    #[test]
+    fn a_reserve_is_only_lowered() {
+        let lower = |reserve| Command::LowerReserve { by: seller_does(), reserve: won(reserve) };
+        let open = AuctionState::Open;
+        for reserve in [50, 60] {
+            assert_eq!(reserved(open, lower(reserve), 60), Err(Rejection::ReserveNotLower));
+        }
+        let price = |reserve| reserved(open, lower(reserve), 60).unwrap().standing().price;
+        // Still above the maximum; at it; between price and maximum; below the price.
+        assert_eq!([31, 30, 25, 5].map(price), [20, 30, 25, 20].map(|price| Some(won(price))));
+        let met = Standing { reserve: Some(won(25)), ..led(30, 25) };
+        assert_eq!(judge(&met, lower(20), 60), Err(Rejection::ReserveMet));
+        assert_eq!(judge(&led(30, 20), lower(20), 60), Err(Rejection::NoReserve));
+        let stranger = Command::LowerReserve { by: Actor::User(None), reserve: won(1) };
+        assert_eq!(reserved(open, stranger, 60), Err(Rejection::NotSeller));
+        let ended = Err(Rejection::Ended { at: Micros::new(END).datetime() });
+        assert_eq!(reserved(open, lower(20), END), ended);
+    }
+
+    #[test]
+    fn an_end_is_only_moved_back() {
+        let extend = |by, ends_at| Command::Extend { by, ends_at: Micros::new(ends_at) };
+        let later = judge(&opened(), extend(seller_does(), END + 1), 60).unwrap();
+        assert_eq!(later.standing().ends_at, Micros::new(END + 1));
+        let ends_at = Micros::new(END).datetime();
+        let same = judge(&opened(), extend(Actor::House, END), 60);
+        assert_eq!(same, Err(Rejection::NotLater { ends_at }));
+        let bids = led(30, 20);
+        assert_eq!(judge(&bids, extend(seller_does(), END + 1), 60), Err(Rejection::HasBids));
+        assert!(judge(&bids, extend(Actor::House, END + 1), 60).is_ok());
+        let ended = judge(&bids, extend(Actor::House, END + 1), END);
+        assert_eq!(ended, Err(Rejection::Ended { at: ends_at }));
+    }
+
+    /// Hammer 100 at a premium of 10 % and a fee of 5 %: the buyer pays 110, the seller gets 95, the house 15.
+    #[test]
+    fn premium_and_fee_are_the_houses() {
+        let share = |basis_points| Share { basis_points, ..Share::NONE };
+        let terms = Terms { premium: share(1_000), fee: share(500), ..terms(None) };
+        let leader = Leader { hold: won(220), ..led(200, 100).leader.unwrap() };
+        let standing = Standing { leader: Some(leader), ..led(200, 100) };
+        let end = Micros::new(END);
+        let verdict = decide(&terms, &standing, &Command::Settle, Funds::NONE, end).unwrap();
+        let moved: Vec<_> =
+            verdict.moves().map(|one| (one.available_delta, one.held_delta)).collect();
+        assert_eq!(moved, [(110, -110), (0, -110), (95, 0)]);
+        assert_eq!(verdict.sale().unwrap().1.house_share(), won(15));
     }
 }

@@ -6,9 +6,14 @@
 //! 3. A command is judged at one instant, read under the auction's lock: open iff `starts_at <= now
 //!    < ends_at`.
 //! 4. A bid at or above the buy-now price, while that is offered, is a purchase at the buy-now
-//!    price: it needs no full increment, need not be a multiple, and no more money than the price.
+//!    price: it needs no full increment, need not be a multiple, and no more money than the price and its premium.
+//! 5. With automatic bidding a bid is a maximum: the leader pays the runner-up's maximum and an increment, and a bid that
+//!    does not lead raises the price. It must be paid for all the same.
 
-use super::{AuctionState, Micros, Rejection, Released, Standing, Terms, Verdict};
+use super::ask::{ask_at, buy_now_offer};
+use super::terms::{Ladder, Pricing};
+use super::verdict::Sale;
+use super::{AuctionState, Leader, Micros, Rejection, Released, Standing, Terms, Verdict};
 use crate::{id::WalletId, money::Amount};
 
 /// What somebody wants to do. A user without a wallet is `None`: known to nobody, and without
@@ -17,12 +22,18 @@ use crate::{id::WalletId, money::Amount};
 pub(crate) enum Command {
     /// Promise to pay up to `maximum`.
     Bid { bidder: Option<WalletId>, maximum: Amount },
-    /// Pay the buy-now price and end the auction.
-    Buy { buyer: Option<WalletId> },
+    /// Pay what is asked, at most `limit`, and end the auction.
+    Take { taker: Option<WalletId>, limit: Option<Amount> },
     /// Sell to the leader, or to nobody, after the end.
     Settle,
     /// Sell to the leader, or to nobody, before the end.
     CloseEarly { by: Actor },
+    /// Sell to the leader below the reserve.
+    AcceptBelowReserve { by: Actor },
+    /// Ask for less than before.
+    LowerReserve { by: Actor, reserve: Amount },
+    /// Give bidders more time.
+    Extend { by: Actor, ends_at: Micros },
     /// Call the auction off.
     Cancel { by: Actor },
 }
@@ -64,45 +75,41 @@ pub(crate) fn decide(
     let case = Case { terms, standing, funds, now };
     let verdict = match *command {
         Command::Bid { bidder, maximum } => case.bid(bidder, maximum)?,
-        Command::Buy { buyer } => case.buy(buyer)?,
+        Command::Take { taker, limit } => case.take(taker, limit)?,
         Command::Settle => case.settle()?,
         Command::CloseEarly { by } => case.close_early(by)?,
+        Command::AcceptBelowReserve { by } => case.accept_below_reserve(by)?,
+        Command::LowerReserve { by, reserve } => case.lower_reserve(by, reserve)?,
+        Command::Extend { by, ends_at } => case.extend(by, ends_at)?,
         Command::Cancel { by } => case.cancel(by)?,
     };
     verdict.assert_laws(standing);
     Ok(verdict)
 }
 
-/// The least that a bid must be as things stand, whoever bids; `None` if the auction is over or
+/// The least that a bid must be as things stand, from whoever does not lead; `None` if the auction is over or
 /// nobody can bid that much. The instant is not asked: an auction that opens tomorrow has a minimum
 /// today.
 pub(crate) fn next_minimum(terms: &Terms, standing: &Standing) -> Option<Amount> {
-    let open = standing.state == AuctionState::Open;
-    open.then(|| minimum(terms, standing)).and_then(Amount::from_minor)
-}
-
-/// The buy-now price, as long as the price of the auction has not reached it.
-pub(crate) fn buy_now_offer(terms: &Terms, standing: &Standing) -> Option<Amount> {
-    let open = standing.state == AuctionState::Open;
-    // "No bids" is less than any price.
-    terms.buy_now_price.filter(|buy_now| open && standing.price < Some(*buy_now))
+    let ladder = terms.ladder.as_ref().filter(|_| standing.state == AuctionState::Open)?;
+    Amount::from_minor(minimum(terms, ladder, standing))
 }
 
 /// The next minimum in minor units, a multiple where the terms ask for one. It may be more than an
 /// amount can be.
-fn minimum(terms: &Terms, standing: &Standing) -> i64 {
-    let ladder = match standing.price {
-        None => terms.start_price.minor(),
-        Some(price) => terms.increment.after(price),
+fn minimum(terms: &Terms, ladder: &Ladder, standing: &Standing) -> i64 {
+    let least = match standing.price {
+        None => ladder.start_price.minor(),
+        Some(price) => ladder.increment.after(price),
     };
-    let ladder = terms.round_up(ladder);
+    let least = ladder.round_up(least);
     // Reaching the buy-now price needs no full increment, and it is never off the grid.
-    buy_now_offer(terms, standing).map_or(ladder, |buy_now| ladder.min(buy_now.minor()))
+    buy_now_offer(terms, standing).map_or(least, |buy_now| least.min(buy_now.minor()))
 }
 
 /// All that a judgement looks at.
 pub(super) struct Case<'a> {
-    terms: &'a Terms,
+    pub(super) terms: &'a Terms,
     pub(super) standing: &'a Standing,
     funds: Funds,
     pub(super) now: Micros,
@@ -111,6 +118,7 @@ pub(super) struct Case<'a> {
 impl Case<'_> {
     fn bid(&self, bidder: Option<WalletId>, maximum: Amount) -> Result<Verdict, Rejection> {
         self.require_open()?;
+        let ladder = self.terms.ladder.as_ref().ok_or(Rejection::TakesNoBids)?;
         // The seller has had a wallet since the opening, so nobody without one is the seller.
         if bidder == Some(self.standing.seller) {
             return Err(Rejection::SellerCannotBid);
@@ -120,48 +128,76 @@ impl Case<'_> {
         {
             return self.sell(bidder, price);
         }
-        self.require_on_ladder(maximum)?;
-        let (bidder, hold) = self.require_funds(bidder, maximum)?;
+        self.require_on_ladder(ladder, bidder, maximum)?;
+        let hold = self.payable(maximum)?;
+        let (bidder, more) = self.require_funds(bidder, hold)?;
         // From here the bid must succeed: every refusal has been given above.
-        let outbid = self.standing.hold().filter(|(holder, _)| *holder != bidder);
+        let before = self.standing;
+        let leader = Leader { wallet: bidder, maximum, hold, seq: before.next_seq() };
+        let standing = self.with_end(before.bid(ladder, leader, self.now));
+        if standing.leader != Some(leader) {
+            return Ok(Verdict::Bid { bidder, hold: Amount::ZERO, released: None, standing });
+        }
+        let outbid = before.hold().filter(|(holder, _)| *holder != bidder);
         let released = outbid.map(|(wallet, amount)| Released { wallet, amount });
-        let standing = self.standing.led_by(bidder, maximum, maximum, self.now);
-        Ok(Verdict::Bid { bidder, hold, released, standing })
+        Ok(Verdict::Bid { bidder, hold: more, released, standing })
     }
 
-    fn buy(&self, buyer: Option<WalletId>) -> Result<Verdict, Rejection> {
+    /// The standing after a bid, with the end that a soft close gives it: only a bid that has changed the leader or the
+    /// price moves the end.
+    fn with_end(&self, standing: Standing) -> Standing {
+        let lead =
+            |standing: &Standing| (standing.leader.map(|leader| leader.wallet), standing.price);
+        let changed = lead(&standing) != lead(self.standing);
+        let ends_at = match self.terms.soft_close.filter(|_| changed) {
+            Some(soft) => soft.end_after(self.terms.ends_at, standing.ends_at, self.now),
+            None => standing.ends_at,
+        };
+        Standing { ends_at, ..standing }
+    }
+
+    fn take(&self, taker: Option<WalletId>, limit: Option<Amount>) -> Result<Verdict, Rejection> {
         self.require_open()?;
-        let price = buy_now_offer(self.terms, self.standing).ok_or(Rejection::BuyNowUnavailable)?;
-        if buyer == Some(self.standing.seller) {
+        let price =
+            ask_at(self.terms, self.standing, self.now).ok_or(Rejection::BuyNowUnavailable)?;
+        if taker == Some(self.standing.seller) {
             return Err(Rejection::SellerCannotBuy);
         }
-        self.sell(buyer, price)
+        if limit.is_some_and(|limit| limit < price) {
+            return Err(Rejection::AboveLimit { price: self.terms.currency.decimal(price) });
+        }
+        self.sell(taker, price)
     }
 
-    /// Sells at the buy-now price, which the caller has found on offer.
+    /// Sells at a price that the caller has found on offer.
     fn sell(&self, buyer: Option<WalletId>, price: Amount) -> Result<Verdict, Rejection> {
-        let (buyer, from_available) = self.require_funds(buyer, price)?;
+        let sale = Sale::of(self.terms, price).ok_or_else(|| self.too_large())?;
+        let (buyer, from_available) = self.require_funds(buyer, sale.total())?;
         // From here the purchase must succeed: every refusal has been given above.
-        let from_hold =
-            price.checked_sub(from_available).expect("a part of the price is at most the price");
+        let from_hold = sale.total().checked_sub(from_available);
+        let from_hold = from_hold.expect("a part of the payment is at most the payment");
         let released = self.standing.hold().and_then(|(wallet, held)| {
             let kept = if wallet == buyer { from_hold } else { Amount::ZERO };
             let amount = held.checked_sub(kept).expect("a hold pays at most what it holds");
             (!amount.is_zero()).then_some(Released { wallet, amount })
         });
-        let led = self.standing.led_by(buyer, price, price, self.now);
-        let standing = Standing { state: AuctionState::Sold, ..led };
-        Ok(Verdict::Sold { buyer, price, from_hold, from_available, released, standing })
+        let standing = self.standing.sold_to(buyer, price, sale.total(), self.now);
+        Ok(Verdict::Sold { buyer, sale, from_hold, from_available, released, standing })
     }
 
     /// Refuses outside the half-open time from the start to the end.
     pub(super) fn require_open(&self) -> Result<(), Rejection> {
         self.require_not_closed()?;
-        if self.now < self.terms.starts_at {
-            return Err(Rejection::NotOpenYet { starts_at: self.terms.starts_at.datetime() });
-        }
+        self.require_started()?;
         if self.standing.ends_at <= self.now {
             return Err(Rejection::Ended { at: self.standing.ends_at.datetime() });
+        }
+        Ok(())
+    }
+
+    pub(super) fn require_started(&self) -> Result<(), Rejection> {
+        if self.now < self.terms.starts_at {
+            return Err(Rejection::NotOpenYet { starts_at: self.terms.starts_at.datetime() });
         }
         Ok(())
     }
@@ -173,14 +209,31 @@ impl Case<'_> {
         }
     }
 
-    fn require_on_ladder(&self, maximum: Amount) -> Result<(), Rejection> {
+    fn require_on_ladder(
+        &self,
+        ladder: &Ladder,
+        bidder: Option<WalletId>,
+        maximum: Amount,
+    ) -> Result<(), Rejection> {
         let currency = self.terms.currency;
-        let least = minimum(self.terms, self.standing);
-        if maximum.minor() < least {
-            return Err(Rejection::BelowMinimum { minimum: currency.decimal_of_minor(least) });
+        let automatic = ladder.pricing == Pricing::Automatic;
+        let leads = |leader: &Leader| automatic && Some(leader.wallet) == bidder;
+        match self.standing.leader.filter(leads) {
+            // Whoever leads need not outbid the price again, only the own maximum.
+            Some(leader) if maximum <= leader.maximum => {
+                return Err(Rejection::NotAboveOwnMaximum);
+            }
+            Some(_) => {}
+            None => {
+                let least = minimum(self.terms, ladder, self.standing);
+                if maximum.minor() < least {
+                    let minimum = currency.decimal_of_minor(least);
+                    return Err(Rejection::BelowMinimum { minimum });
+                }
+            }
         }
-        let neighbours = self.terms.neighbours(maximum.minor());
-        if let Some((multiple_of, (below, above))) = self.terms.multiple_of.zip(neighbours) {
+        let neighbours = ladder.neighbours(maximum.minor());
+        if let Some((multiple_of, (below, above))) = ladder.multiple_of.zip(neighbours) {
             return Err(Rejection::NotOnIncrement {
                 multiple_of: currency.decimal(multiple_of),
                 below: currency.decimal_of_minor(below),
@@ -188,6 +241,15 @@ impl Case<'_> {
             });
         }
         Ok(())
+    }
+
+    /// What is paid for a hammer price.
+    fn payable(&self, hammer: Amount) -> Result<Amount, Rejection> {
+        self.terms.with_premium(hammer).ok_or_else(|| self.too_large())
+    }
+
+    fn too_large(&self) -> Rejection {
+        Rejection::TooLarge { maximum: self.terms.currency.decimal(Amount::MAX) }
     }
 
     /// Who pays, and what of `amount` the own hold does not cover and is available.

@@ -4,19 +4,34 @@
 //! The same arguments give the same answer, so a history can be judged again, and a test needs no
 //! server.
 
+mod ask;
 mod close;
 mod decide;
 mod increment;
+mod instant;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
+mod properties;
 mod rejection;
+mod share;
+mod soft_close;
 mod standing;
+mod table;
 mod terms;
+mod terms_error;
 mod verdict;
 
-pub(crate) use decide::{Actor, Command, Funds, buy_now_offer, decide, next_minimum};
+pub use ask::Availability;
+pub(crate) use ask::{Ask, AskPrice, buy_now_offer};
+pub(crate) use decide::{Actor, Command, Funds, decide, next_minimum};
 pub(crate) use increment::Increment;
+pub(crate) use instant::Micros;
 pub use rejection::Rejection;
+pub(crate) use share::Share;
+pub(crate) use soft_close::SoftClose;
 pub use standing::AuctionState;
 pub(crate) use standing::{Leader, Standing};
-pub use terms::TermsError;
-pub(crate) use terms::{Micros, Terms};
-pub(crate) use verdict::{MoveKind, Released, Verdict};
+pub(crate) use table::Table;
+pub(crate) use terms::{Ladder, Pricing, Terms};
+pub use terms_error::TermsError;
+pub(crate) use verdict::{MoveKind, Released, Sale, Verdict};

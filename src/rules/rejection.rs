@@ -13,18 +13,28 @@ use super::AuctionState;
 /// The variants are in the order of the checks, so the first that applies is the one that is given:
 ///
 /// - a bid: [`Closed`](Self::Closed), [`NotOpenYet`](Self::NotOpenYet), [`Ended`](Self::Ended),
-///   [`SellerCannotBid`](Self::SellerCannotBid), [`BelowMinimum`](Self::BelowMinimum),
-///   [`NotOnIncrement`](Self::NotOnIncrement), [`InsufficientFunds`](Self::InsufficientFunds),
+///   [`TakesNoBids`](Self::TakesNoBids), [`SellerCannotBid`](Self::SellerCannotBid),
+///   [`NotAboveOwnMaximum`](Self::NotAboveOwnMaximum) or [`BelowMinimum`](Self::BelowMinimum),
+///   [`NotOnIncrement`](Self::NotOnIncrement), [`TooLarge`](Self::TooLarge),
+///   [`InsufficientFunds`](Self::InsufficientFunds),
 ///   and [`BalanceTooLarge`](Self::BalanceTooLarge) if it buys;
 /// - a purchase: [`Closed`](Self::Closed), [`NotOpenYet`](Self::NotOpenYet),
 ///   [`Ended`](Self::Ended), [`BuyNowUnavailable`](Self::BuyNowUnavailable),
-///   [`SellerCannotBuy`](Self::SellerCannotBuy), [`InsufficientFunds`](Self::InsufficientFunds),
-///   [`BalanceTooLarge`](Self::BalanceTooLarge);
+///   [`SellerCannotBuy`](Self::SellerCannotBuy), [`AboveLimit`](Self::AboveLimit),
+///   [`InsufficientFunds`](Self::InsufficientFunds), [`BalanceTooLarge`](Self::BalanceTooLarge);
 /// - a settlement: [`Closed`](Self::Closed) (cancelled), [`NotEnded`](Self::NotEnded),
-///   [`BalanceTooLarge`](Self::BalanceTooLarge);
+///   [`AwaitingSeller`](Self::AwaitingSeller), [`BalanceTooLarge`](Self::BalanceTooLarge);
 /// - an early close: [`Closed`](Self::Closed), [`NotOpenYet`](Self::NotOpenYet),
 ///   [`Ended`](Self::Ended), [`NotSeller`](Self::NotSeller),
 ///   [`BalanceTooLarge`](Self::BalanceTooLarge);
+/// - an acceptance below the reserve: [`Closed`](Self::Closed), [`NotOpenYet`](Self::NotOpenYet),
+///   [`Ended`](Self::Ended), [`NotSeller`](Self::NotSeller), [`NoBids`](Self::NoBids),
+///   [`ReserveMet`](Self::ReserveMet), [`BalanceTooLarge`](Self::BalanceTooLarge);
+/// - a lower reserve: [`Closed`](Self::Closed), [`Ended`](Self::Ended), [`NotSeller`](Self::NotSeller),
+///   [`NoReserve`](Self::NoReserve), [`ReserveMet`](Self::ReserveMet), [`ReserveNotLower`](Self::ReserveNotLower),
+///   [`NotOnIncrement`](Self::NotOnIncrement);
+/// - a later end: [`Closed`](Self::Closed), [`Ended`](Self::Ended), [`NotSeller`](Self::NotSeller),
+///   [`HasBids`](Self::HasBids), [`NotLater`](Self::NotLater);
 /// - a cancellation: [`Closed`](Self::Closed), [`NotSeller`](Self::NotSeller),
 ///   [`HasBids`](Self::HasBids).
 ///
@@ -73,13 +83,40 @@ pub enum Rejection {
         /// The first instant at which it can be settled.
         ends_at: DateTime<Utc>,
     },
-    /// Somebody else than the seller wants to close or cancel the auction.
+    /// It ended below its reserve, and the seller can still accept the price.
+    #[error("the seller can accept the price until {until}")]
+    AwaitingSeller {
+        /// The first instant at which it can be settled as unsold.
+        until: DateTime<Utc>,
+    },
+    /// It is sold at a price that somebody takes, and takes no bids.
+    #[error("the auction takes no bids")]
+    TakesNoBids,
+    /// Somebody else than the seller wants to close, change or cancel the auction.
     #[error("only the seller can do this to an auction")]
     NotSeller,
-    /// A seller cannot cancel an auction on which somebody has bid. It can be closed early instead.
-    #[error("a seller cannot cancel an auction with bids")]
+    /// A seller cannot cancel or prolong an auction on which somebody has bid. It can be closed early instead.
+    #[error("a seller cannot do this to an auction with bids")]
     HasBids,
-    /// There is no buy-now price, or the price of the auction has reached it.
+    /// Nobody has bid, so there is no price to accept.
+    #[error("nobody has bid on the auction")]
+    NoBids,
+    /// The auction has no reserve.
+    #[error("the auction has no reserve")]
+    NoReserve,
+    /// The reserve is met: the auction is sold without anybody's consent.
+    #[error("the reserve is met")]
+    ReserveMet,
+    /// A reserve is only lowered.
+    #[error("a reserve can only be lowered")]
+    ReserveNotLower,
+    /// An end is only moved to later.
+    #[error("the auction ends at {ends_at}, and an end can only be moved to later")]
+    NotLater {
+        /// The end as it is.
+        ends_at: DateTime<Utc>,
+    },
+    /// There is no price to take the auction at, or it is not offered any more: see [`Availability`](crate::Availability).
     #[error("the auction cannot be bought now")]
     BuyNowUnavailable,
     /// The seller never bids on the own auction.
@@ -88,6 +125,15 @@ pub enum Rejection {
     /// The seller never buys the own auction.
     #[error("a seller cannot buy their own auction")]
     SellerCannotBuy,
+    /// What is asked now is more than the buyer's limit.
+    #[error("{price} is asked")]
+    AboveLimit {
+        /// The price now, without the premium.
+        price: Decimal,
+    },
+    /// With automatic bidding, whoever leads can only raise the own maximum.
+    #[error("a leader can only raise the own maximum")]
+    NotAboveOwnMaximum,
     /// The bid is less than the start price or, after the first bid, than the price and its
     /// increment.
     #[error("a bid must be at least {minimum}")]
@@ -108,6 +154,12 @@ pub enum Rejection {
         below: Decimal,
         /// The next higher valid bid; `None` if it is more than an amount can be.
         above: Option<Decimal>,
+    },
+    /// With the buyer's premium it is more than an amount can be.
+    #[error("with the premium it is more than {maximum}")]
+    TooLarge {
+        /// The largest amount in the auction's currency.
+        maximum: Decimal,
     },
     /// There is not enough money available. A user without a wallet has nothing available.
     #[error("{needed} is needed and {available} is available")]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Micros;
+use super::{Ladder, Micros, Terms};
 use crate::{id::WalletId, money::Amount};
 
 /// What has become of an auction.
@@ -21,6 +21,9 @@ pub enum AuctionState {
     Unsold,
     /// It was called off. Every hold was released.
     Cancelled,
+    /// It ended below its reserve, and waits for the seller to accept the price or for the acceptance window to pass. The
+    /// leader's money is still held.
+    AwaitingSeller,
 }
 
 impl fmt::Display for AuctionState {
@@ -30,6 +33,7 @@ impl fmt::Display for AuctionState {
             Self::Sold => "sold",
             Self::Unsold => "unsold",
             Self::Cancelled => "cancelled",
+            Self::AwaitingSeller => "awaiting seller",
         })
     }
 }
@@ -38,9 +42,10 @@ impl fmt::Display for AuctionState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Leader {
     pub(crate) wallet: WalletId,
-    /// The most the leader will pay. While the auction is open, exactly this is held in the
-    /// leader's wallet.
+    /// The most the leader will pay to the seller.
     pub(crate) maximum: Amount,
+    /// What is held in the leader's wallet while the auction can still be sold: the maximum and the premium on it.
+    pub(crate) hold: Amount,
     /// The command that set this maximum; of two equal ones the earlier leads.
     pub(crate) seq: i64,
 }
@@ -55,6 +60,8 @@ pub(crate) struct Standing {
     pub(crate) price: Option<Amount>,
     /// The highest maximum of anybody but the leader.
     pub(crate) runner_up_maximum: Option<Amount>,
+    /// The hidden least price, as it is now: the seller may have lowered it.
+    pub(crate) reserve: Option<Amount>,
     /// How many commands were accepted, the opening included: it is the first.
     pub(crate) seq: i64,
     /// When the auction ends as things stand. The terms keep the original end.
@@ -65,23 +72,25 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// Where an auction stands that has just been opened.
-    pub(crate) const fn opened(seller: WalletId, ends_at: Micros, at: Micros) -> Self {
+    pub(crate) const fn opened(seller: WalletId, terms: &Terms, at: Micros) -> Self {
         Self {
             state: AuctionState::Open,
             seller,
             leader: None,
             price: None,
             runner_up_maximum: None,
+            reserve: terms.reserve,
             seq: 1,
-            ends_at,
+            ends_at: terms.ends_at,
             last_at: at,
         }
     }
 
     /// What the auction holds, and in whose wallet. No final state holds money.
     pub(crate) fn hold(&self) -> Option<(WalletId, Amount)> {
-        let leader = self.leader.filter(|_| self.state == AuctionState::Open)?;
-        Some((leader.wallet, leader.maximum))
+        let holds = matches!(self.state, AuctionState::Open | AuctionState::AwaitingSeller);
+        let leader = self.leader.filter(|_| holds)?;
+        Some((leader.wallet, leader.hold))
     }
 
     /// What the auction holds in this wallet.
@@ -91,65 +100,162 @@ impl Standing {
             .map_or(Amount::ZERO, |(_, amount)| amount)
     }
 
+    /// Whether the leader's maximum is at or above the reserve. An auction without a reserve has none to meet.
+    pub(crate) fn meets_reserve(&self) -> bool {
+        let maximum = self.leader.map(|leader| leader.maximum);
+        self.reserve.is_none_or(|reserve| maximum >= Some(reserve))
+    }
+
     /// The number of the next accepted command.
     pub(crate) fn next_seq(&self) -> i64 {
         self.seq.checked_add(1).expect("nobody lives to see 2^63 commands on one auction")
     }
 
-    /// Where the auction stands after `wallet` has taken the lead, or kept it, with this maximum at
-    /// this price.
-    pub(crate) fn led_by(
+    /// Where the auction stands after a bid with this maximum, for which the bidder's wallet would hold `hold`.
+    ///
+    /// Of two equal maxima the earlier one leads. The price never falls: the own raise of a leader cannot undo what a
+    /// reserve has made of it.
+    pub(crate) fn bid(&self, ladder: &Ladder, bidder: Leader, now: Micros) -> Self {
+        let maximum = bidder.maximum;
+        let (leader, runner_up_maximum) = match self.leader {
+            None => (bidder, None),
+            Some(leader) if leader.wallet == bidder.wallet => (bidder, self.runner_up_maximum),
+            Some(leader) if leader.maximum < maximum => (bidder, Some(leader.maximum)),
+            Some(leader) => (leader, self.runner_up_maximum.max(Some(maximum))),
+        };
+        let (seq, last_at) = (self.next_seq(), now);
+        Self { leader: Some(leader), runner_up_maximum, seq, last_at, ..*self }.priced(ladder)
+    }
+
+    /// The standing with its price: by the ladder, and at least the reserve once that is met.
+    pub(crate) fn priced(self, ladder: &Ladder) -> Self {
+        let met = self.reserve.filter(|_| self.meets_reserve());
+        let price = self.leader.map(|leader| ladder.price(leader.maximum, self.runner_up_maximum));
+        Self { price: price.map(|_| price.max(met).max(self.price)).unwrap_or(self.price), ..self }
+    }
+
+    /// Where the auction stands when somebody has bought it, for `total` in all.
+    pub(crate) fn sold_to(
         &self,
-        wallet: WalletId,
-        maximum: Amount,
+        buyer: WalletId,
         price: Amount,
+        total: Amount,
         now: Micros,
     ) -> Self {
         let seq = self.next_seq();
-        let beaten =
-            self.leader.filter(|leader| leader.wallet != wallet).map(|leader| leader.maximum);
+        let beaten = self.leader.filter(|leader| leader.wallet != buyer);
         Self {
-            leader: Some(Leader { wallet, maximum, seq }),
+            state: AuctionState::Sold,
+            leader: Some(Leader { wallet: buyer, maximum: price, hold: total, seq }),
             price: Some(price),
-            runner_up_maximum: beaten.or(self.runner_up_maximum),
+            runner_up_maximum: beaten.map(|leader| leader.maximum).or(self.runner_up_maximum),
             seq,
             last_at: now,
             ..*self
         }
     }
+
+    /// Where the auction stands after a command that changes nothing but the state.
+    pub(super) fn moved(&self, state: AuctionState, now: Micros) -> Self {
+        Self { state, seq: self.next_seq(), last_at: now, ..*self }
+    }
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::type_complexity, clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::money::Currency;
+    use crate::rules::{Increment, Pricing, Share};
 
-    fn won(minor: i64) -> Amount {
-        Amount::from_minor(minor).unwrap()
+    const fn won(minor: i64) -> Amount {
+        Amount::from_minor(minor).expect("a test's amount")
+    }
+
+    fn bidder(wallet: i64, maximum: i64, seq: i64) -> Leader {
+        let maximum = won(maximum);
+        Leader { wallet: WalletId::from(wallet), maximum, hold: maximum, seq }
+    }
+
+    fn terms(pricing: Pricing) -> (Ladder, Terms) {
+        let ladder = Ladder {
+            start_price: won(10),
+            increment: Increment::Fixed(won(5)),
+            multiple_of: None,
+            pricing,
+        };
+        let terms = Terms {
+            currency: Currency::KRW,
+            ladder: Some(ladder),
+            ask: None,
+            reserve: None,
+            acceptance_window: 0,
+            soft_close: None,
+            premium: Share::NONE,
+            fee: Share::NONE,
+            starts_at: Micros::new(0),
+            ends_at: Micros::new(10),
+        };
+        (ladder, terms)
+    }
+
+    /// After each bid of a wallet: who leads, the price, and the runner-up's maximum.
+    fn run(pricing: Pricing, reserve: Option<i64>, rows: &[(i64, i64, (i64, i64, Option<i64>))]) {
+        let (ladder, terms) = terms(pricing);
+        let at = Micros::new(0);
+        let terms = Terms { reserve: reserve.map(won), ..terms };
+        let mut standing = Standing::opened(WalletId::from(9), &terms, at);
+        for (wallet, maximum, expected) in rows {
+            standing = standing.bid(&ladder, bidder(*wallet, *maximum, standing.seq + 1), at);
+            let leader = standing.leader.unwrap().wallet.get();
+            let price = standing.price.unwrap().minor();
+            let runner_up = standing.runner_up_maximum.map(Amount::minor);
+            assert_eq!((leader, price, runner_up), *expected, "{wallet} bids {maximum}");
+        }
     }
 
     #[test]
     fn the_beaten_leader_is_the_runner_up_and_a_raise_beats_nobody() {
-        let (ann, bob) = (WalletId::from(1), WalletId::from(2));
-        let at = Micros::new(0);
-        let opened = Standing::opened(WalletId::from(9), Micros::new(10), at);
-        let first = opened.led_by(ann, won(100), won(100), at);
-        assert_eq!((first.seq, first.runner_up_maximum), (2, None));
-        let second = first.led_by(bob, won(110), won(110), at);
-        assert_eq!((second.seq, second.runner_up_maximum), (3, Some(won(100))));
-        let third = second.led_by(bob, won(150), won(150), at);
-        assert_eq!((third.seq, third.runner_up_maximum), (4, Some(won(100))));
+        let rows = [
+            (1, 100, (1, 100, None)),
+            (2, 110, (2, 110, Some(100))),
+            (2, 150, (2, 150, Some(100))),
+        ];
+        run(Pricing::OwnBid, None, &rows);
+    }
+
+    #[test]
+    fn a_losing_maximum_raises_the_price_and_a_tie_goes_to_the_earlier_one() {
+        let rows = [
+            (1, 100, (1, 10, None)),
+            (2, 50, (1, 55, Some(50))),
+            // A raise of the own maximum is silent where the price was not capped by it.
+            (1, 200, (1, 55, Some(50))),
+            (2, 198, (1, 200, Some(198))),
+            (3, 200, (1, 200, Some(200))),
+            // And completes the increment where it was.
+            (1, 300, (1, 205, Some(200))),
+        ];
+        run(Pricing::Automatic, None, &rows);
+    }
+
+    #[test]
+    fn the_first_maximum_at_the_reserve_jumps_to_it() {
+        let rows = [
+            (1, 50, (1, 10, None)),
+            (2, 79, (2, 55, Some(50))),
+            (2, 80, (2, 80, Some(50))),
+            (3, 85, (3, 85, Some(80))),
+        ];
+        run(Pricing::Automatic, Some(80), &rows);
     }
 
     #[test]
     fn no_final_state_holds_money() {
-        let ann = WalletId::from(1);
-        let at = Micros::new(0);
-        let open = Standing::opened(WalletId::from(9), Micros::new(10), at).led_by(
-            ann,
-            won(100),
-            won(100),
-            at,
-        );
+        let (ladder, terms) = terms(Pricing::OwnBid);
+        let (ann, at) = (WalletId::from(1), Micros::new(0));
+        let opened = Standing::opened(WalletId::from(9), &terms, at);
+        let open = opened.bid(&ladder, bidder(1, 100, 2), at);
         assert_eq!(open.hold(), Some((ann, won(100))));
         for state in [AuctionState::Sold, AuctionState::Unsold, AuctionState::Cancelled] {
             let closed = Standing { state, ..open };

@@ -1,39 +1,13 @@
 //! What an auction promised when it opened.
 
-use chrono::{DateTime, Utc};
-use rust_decimal::Decimal;
-
-use super::Increment;
+use super::ask::{Ask, AskPrice};
+use super::share::Share;
+use super::soft_close::SoftClose;
+use super::{Availability, Increment, Micros, TermsError};
 use crate::money::{Amount, Currency};
 
-/// An instant: microseconds since the first second of 1970, UTC. What is finer is cut off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Micros(i64);
-
-impl Micros {
-    pub(crate) const fn new(micros: i64) -> Self {
-        Self(micros)
-    }
-
-    pub(crate) const fn get(self) -> i64 {
-        self.0
-    }
-
-    /// The instant for people. What the calendar cannot name, 260,000 years from now, is its last
-    /// instant.
-    pub(crate) fn datetime(self) -> DateTime<Utc> {
-        let last = if self.0 < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
-        DateTime::from_timestamp_micros(self.0).unwrap_or(last)
-    }
-}
-
-impl From<DateTime<Utc>> for Micros {
-    fn from(at: DateTime<Utc>) -> Self {
-        Self(at.timestamp_micros())
-    }
-}
-
-/// What an auction promised when it opened; frozen once a bid exists.
+/// What an auction promised when it opened; frozen once a bid exists. A ladder takes bids, an ask can be taken; an auction
+/// has one of them, or both.
 ///
 /// Built as a literal. New terms go through [`Terms::validated`]; terms read from a row were
 /// validated when they were written.
@@ -41,71 +15,60 @@ impl From<DateTime<Utc>> for Micros {
 pub(crate) struct Terms {
     /// The currency of every amount of the auction.
     pub(crate) currency: Currency,
-    /// The least that the first bid can be.
-    pub(crate) start_price: Amount,
-    /// By how much every later bid must be higher.
-    pub(crate) increment: Increment,
-    /// Bids must be multiples of it, counted from zero.
-    pub(crate) multiple_of: Option<Amount>,
-    /// What ends the auction at once, as long as the price has not reached it.
-    pub(crate) buy_now_price: Option<Amount>,
+    /// How bids ascend; `None` if none are taken.
+    pub(crate) ladder: Option<Ladder>,
+    /// What ends the auction at once.
+    pub(crate) ask: Option<Ask>,
+    /// The hidden least price, as it was promised: see `Standing::reserve`.
+    pub(crate) reserve: Option<Amount>,
+    /// For how long after the end the seller can accept a price below the reserve; zero if not at all.
+    pub(crate) acceptance_window: i64,
+    /// Whether late bids move the end.
+    pub(crate) soft_close: Option<SoftClose>,
+    /// What the buyer pays to the house on top of the price.
+    pub(crate) premium: Share,
+    /// What the house keeps of the price.
+    pub(crate) fee: Share,
     /// From this instant on the auction is open.
     pub(crate) starts_at: Micros,
     /// From this instant on it has ended, unless late bids moved the end: see `Standing::ends_at`.
     pub(crate) ends_at: Micros,
 }
 
-impl Terms {
-    /// Checks terms before an auction is opened with them.
-    ///
-    /// Multiples are counted from zero, so the start price, the increment and the buy-now price
-    /// must be multiples too. Then every price is one, and so is every minimum that a bidder is
-    /// told.
-    ///
-    /// # Errors
-    ///
-    /// The variants of [`TermsError`], in their order.
-    pub(crate) fn validated(self) -> Result<Self, TermsError> {
-        let decimal = |amount| self.currency.decimal(amount);
-        if self.ends_at <= self.starts_at {
-            let (starts_at, ends_at) = (self.starts_at.datetime(), self.ends_at.datetime());
-            return Err(TermsError::EndNotAfterStart { starts_at, ends_at });
+/// How bids ascend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ladder {
+    /// The least that the first bid can be.
+    pub(crate) start_price: Amount,
+    /// By how much every later bid must be higher.
+    pub(crate) increment: Increment,
+    /// Bids must be multiples of it, counted from zero.
+    pub(crate) multiple_of: Option<Amount>,
+    /// What a leader pays.
+    pub(crate) pricing: Pricing,
+}
+
+/// What a leader pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pricing {
+    /// The own bid.
+    OwnBid,
+    /// Automatic bidding: the runner-up's maximum and an increment, at most the own maximum.
+    Automatic,
+}
+
+impl Ladder {
+    /// The price before any reserve: of a leader with this maximum over a runner-up with that one.
+    pub(crate) fn price(&self, leader: Amount, runner_up: Option<Amount>) -> Amount {
+        match (self.pricing, runner_up) {
+            (Pricing::OwnBid, _) => leader,
+            (Pricing::Automatic, None) => self.start_price,
+            (Pricing::Automatic, Some(beaten)) => {
+                // More than an amount can be is more than any maximum.
+                let next = Amount::from_minor(self.round_up(self.increment.after(beaten)));
+                next.map_or(leader, |next| next.min(leader)).max(self.start_price)
+            }
         }
-        if self.start_price.is_zero() {
-            return Err(TermsError::ZeroStartPrice);
-        }
-        let Increment::Fixed(increment) = self.increment;
-        if increment.is_zero() {
-            return Err(TermsError::ZeroIncrement);
-        }
-        if let Some(buy_now) = self.buy_now_price.filter(|buy_now| *buy_now <= self.start_price) {
-            let (start_price, buy_now_price) = (decimal(self.start_price), decimal(buy_now));
-            return Err(TermsError::BuyNowNotAboveStart { start_price, buy_now_price });
-        }
-        let Some(multiple_of) = self.multiple_of else {
-            return Ok(self);
-        };
-        if multiple_of.is_zero() {
-            return Err(TermsError::ZeroMultiple);
-        }
-        let off_grid = |amount: Amount| self.excess(amount.minor()) != 0;
-        let multiple_of = decimal(multiple_of);
-        if off_grid(self.start_price) {
-            return Err(TermsError::StartPriceOffGrid {
-                start_price: decimal(self.start_price),
-                multiple_of,
-            });
-        }
-        if off_grid(increment) {
-            return Err(TermsError::IncrementOffGrid {
-                increment: decimal(increment),
-                multiple_of,
-            });
-        }
-        if let Some(buy_now) = self.buy_now_price.filter(|buy_now| off_grid(*buy_now)) {
-            return Err(TermsError::BuyNowOffGrid { buy_now_price: decimal(buy_now), multiple_of });
-        }
-        Ok(self)
     }
 
     /// The multiples just below and just above an amount, in minor units; `None` if the amount
@@ -128,146 +91,182 @@ impl Terms {
     }
 }
 
-/// Why an auction cannot be opened with these terms. The variants are in the order of the checks.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TermsError {
-    /// No end was given.
-    #[error("an auction needs an end")]
-    MissingEnd,
-    /// The end is not later than the start, so no bid could ever count.
-    #[error("the end {ends_at} is not after the start {starts_at}")]
-    EndNotAfterStart {
-        /// When the auction would open.
-        starts_at: DateTime<Utc>,
-        /// When it would end.
-        ends_at: DateTime<Utc>,
-    },
-    /// The start price is zero, and a bid is always more than zero.
-    #[error("the start price must be more than zero")]
-    ZeroStartPrice,
-    /// The increment is zero, so that an equal bid would win.
-    #[error("the increment must be more than zero")]
-    ZeroIncrement,
-    /// The buy-now price is not higher than the start price, so that the first bid would buy.
-    #[error("the buy-now price {buy_now_price} is not above the start price {start_price}")]
-    BuyNowNotAboveStart {
-        /// The start price.
-        start_price: Decimal,
-        /// The buy-now price.
-        buy_now_price: Decimal,
-    },
-    /// Bids would have to be multiples of zero.
-    #[error("the multiple that bids must be of must be more than zero")]
-    ZeroMultiple,
-    /// The start price is not a multiple itself, so that it could not be bid.
-    #[error("the start price {start_price} is not a multiple of {multiple_of}")]
-    StartPriceOffGrid {
-        /// The start price.
-        start_price: Decimal,
-        /// What bids must be multiples of.
-        multiple_of: Decimal,
-    },
-    /// The increment is not a multiple, so that the least legal bid could not be bid.
-    #[error("the increment {increment} is not a multiple of {multiple_of}")]
-    IncrementOffGrid {
-        /// The increment.
-        increment: Decimal,
-        /// What bids must be multiples of.
-        multiple_of: Decimal,
-    },
-    /// The buy-now price is not a multiple, so that it could not be bid.
-    #[error("the buy-now price {buy_now_price} is not a multiple of {multiple_of}")]
-    BuyNowOffGrid {
-        /// The buy-now price.
-        buy_now_price: Decimal,
-        /// What bids must be multiples of.
-        multiple_of: Decimal,
-    },
+impl Terms {
+    /// The longest window of a soft close.
+    const SOFT_CLOSE_DAYS: u8 = 1;
+    /// The longest time for a seller to think.
+    const ACCEPTANCE_DAYS: u8 = 30;
+
+    /// The least price at which the auction can be sold, where bids are taken; else where its clock begins.
+    pub(crate) fn start_price(&self) -> Amount {
+        let ladder = self.ladder.map(|ladder| ladder.start_price);
+        ladder.or(self.ask.map(|ask| ask.first())).unwrap_or(Amount::ZERO)
+    }
+
+    /// The buy-now price, whether it is offered or not.
+    pub(crate) fn buy_now_price(&self) -> Option<Amount> {
+        self.ask.filter(|_| self.ladder.is_some()).and_then(|ask| ask.constant())
+    }
+
+    /// What is paid for a hammer price, the premium included; `None` if it is more than an amount can be.
+    pub(crate) fn with_premium(&self, hammer: Amount) -> Option<Amount> {
+        hammer.checked_add(self.premium.of(hammer))
+    }
+
+    /// What the house keeps of a hammer price: never more than the price.
+    pub(crate) fn fee_of(&self, hammer: Amount) -> Amount {
+        self.fee.of(hammer).min(hammer)
+    }
+
+    /// Checks terms before an auction is opened with them.
+    ///
+    /// Multiples are counted from zero, so the start price, the increment, the buy-now price and the reserve
+    /// must be multiples too. Then every price is one, and so is every minimum that a bidder is
+    /// told.
+    ///
+    /// # Errors
+    ///
+    /// The variants of [`TermsError`], in their order.
+    pub(crate) fn validated(self) -> Result<Self, TermsError> {
+        if self.ends_at <= self.starts_at {
+            let (starts_at, ends_at) = (self.starts_at.datetime(), self.ends_at.datetime());
+            return Err(TermsError::EndNotAfterStart { starts_at, ends_at });
+        }
+        if self.start_price().is_zero() {
+            return Err(TermsError::ZeroStartPrice);
+        }
+        match &self.ladder {
+            Some(ladder) => self.check_ladder(ladder)?,
+            None => self.check_ask_alone()?,
+        }
+        self.check_windows()?;
+        self.check_shares()?;
+        Ok(self)
+    }
+
+    fn check_ladder(&self, ladder: &Ladder) -> Result<(), TermsError> {
+        let decimal = |amount| self.currency.decimal(amount);
+        self.check_increment(&ladder.increment)?;
+        if self.reserve.is_some_and(Amount::is_zero) {
+            return Err(TermsError::ZeroReserve);
+        }
+        if let Some(buy_now) = self.buy_now_price() {
+            let buy_now_price = decimal(buy_now);
+            if buy_now <= ladder.start_price {
+                let start_price = decimal(ladder.start_price);
+                return Err(TermsError::BuyNowNotAboveStart { start_price, buy_now_price });
+            }
+            if self.reserve.is_some_and(|reserve| buy_now < reserve) {
+                return Err(TermsError::BuyNowBelowReserve { buy_now_price });
+            }
+        }
+        let until = self.ask.map(|ask| ask.until);
+        if until == Some(Availability::UntilReserveMet) && self.reserve.is_none() {
+            return Err(TermsError::NoReserveToMeet);
+        }
+        ladder.multiple_of.map_or(Ok(()), |multiple_of| self.check_grid(ladder, multiple_of))
+    }
+
+    fn check_increment(&self, increment: &Increment) -> Result<(), TermsError> {
+        if increment.steps().any(|step| step <= 0) {
+            return Err(TermsError::ZeroIncrement);
+        }
+        match increment {
+            Increment::Percent { basis_points, .. }
+                if !(1..=Share::WHOLE).contains(basis_points) =>
+            {
+                Err(TermsError::PercentageOutOfRange { basis_points: *basis_points })
+            }
+            Increment::Table(table) if !table.starts_at_zero() => Err(TermsError::NotATable),
+            _ => increment.falls_at().map_or(Ok(()), |at| {
+                Err(TermsError::IncrementFalls { price: self.currency.decimal_of_minor(at) })
+            }),
+        }
+    }
+
+    fn check_grid(&self, ladder: &Ladder, multiple_of: Amount) -> Result<(), TermsError> {
+        if multiple_of.is_zero() {
+            return Err(TermsError::ZeroMultiple);
+        }
+        let off_grid = |amount: Amount| ladder.excess(amount.minor()) != 0;
+        let decimal = |amount| self.currency.decimal(amount);
+        let start_price = ladder.start_price;
+        let multiple_of = decimal(multiple_of);
+        if off_grid(start_price) {
+            let start_price = decimal(start_price);
+            return Err(TermsError::StartPriceOffGrid { start_price, multiple_of });
+        }
+        if let Some(step) = ladder.increment.steps().find(|step| ladder.excess(*step) != 0) {
+            let increment = self.currency.decimal_of_minor(step);
+            return Err(TermsError::IncrementOffGrid { increment, multiple_of });
+        }
+        if let Some(buy_now) = self.buy_now_price().filter(|buy_now| off_grid(*buy_now)) {
+            return Err(TermsError::BuyNowOffGrid { buy_now_price: decimal(buy_now), multiple_of });
+        }
+        if self.reserve.is_some_and(off_grid) {
+            return Err(TermsError::ReserveOffGrid { multiple_of });
+        }
+        Ok(())
+    }
+
+    /// An auction that is taken and never bid on.
+    fn check_ask_alone(&self) -> Result<(), TermsError> {
+        let needs_bids = |what| Err(TermsError::NeedsBids { what });
+        if self.reserve.is_some() {
+            return needs_bids("a reserve");
+        }
+        if self.acceptance_window != 0 {
+            return needs_bids("an acceptance window");
+        }
+        if self.soft_close.is_some() {
+            return needs_bids("a soft close");
+        }
+        let falls = match self.ask.map(|ask| ask.price) {
+            None | Some(AskPrice::Constant(_)) => true,
+            Some(AskPrice::Linear { start, floor }) => floor < start,
+            Some(AskPrice::Steps(table)) => {
+                if !table.starts_at_zero() {
+                    return Err(TermsError::NotATable);
+                }
+                table.values().all(|price| price > 0) && table.falls()
+            }
+        };
+        if falls { Ok(()) } else { Err(TermsError::ClockDoesNotFall) }
+    }
+
+    fn check_windows(&self) -> Result<(), TermsError> {
+        let days = |days: u8| i64::from(days).saturating_mul(Micros::DAY);
+        let out_of_range = |what, most_days| Err(TermsError::WindowOutOfRange { what, most_days });
+        if let Some(soft_close) = self.soft_close {
+            if !(1..=days(Self::SOFT_CLOSE_DAYS)).contains(&soft_close.window) {
+                return out_of_range("window of the soft close", Self::SOFT_CLOSE_DAYS);
+            }
+            let most = soft_close.at_most;
+            if most.is_some_and(|most| !(1..=days(Self::ACCEPTANCE_DAYS)).contains(&most)) {
+                return out_of_range("cap of the soft close", Self::ACCEPTANCE_DAYS);
+            }
+        }
+        if !(0..=days(Self::ACCEPTANCE_DAYS)).contains(&self.acceptance_window) {
+            return out_of_range("acceptance window", Self::ACCEPTANCE_DAYS);
+        }
+        Ok(())
+    }
+
+    fn check_shares(&self) -> Result<(), TermsError> {
+        for (what, share) in [("buyer's premium", self.premium), ("seller's fee", self.fee)] {
+            let crossed = share.at_most.is_some_and(|most| most < share.at_least);
+            if share.basis_points > Share::WHOLE || crossed {
+                return Err(TermsError::ShareOutOfRange { what });
+            }
+        }
+        // What is asked must be payable.
+        let first = self.ask.map(|ask| ask.first()).unwrap_or(self.start_price());
+        if self.with_premium(first.max(self.start_price())).is_none() {
+            return Err(TermsError::ShareOutOfRange { what: "buyer's premium" });
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn won(minor: i64) -> Amount {
-        Amount::from_minor(minor).unwrap()
-    }
-
-    fn valid() -> Terms {
-        Terms {
-            currency: Currency::KRW,
-            start_price: won(150),
-            increment: Increment::Fixed(won(50)),
-            multiple_of: Some(won(50)),
-            buy_now_price: Some(won(1900)),
-            starts_at: Micros::new(0),
-            ends_at: Micros::new(1),
-        }
-    }
-
-    /// Each row mends one fault of the row before.
-    #[test]
-    fn terms_are_refused_in_order() {
-        let (zero, now) = (Amount::ZERO, Micros::new(0).datetime());
-        let multiple_of = Decimal::from(50);
-        let rows = [
-            (
-                (zero, zero, 0, zero, 0),
-                TermsError::EndNotAfterStart { starts_at: now, ends_at: now },
-            ),
-            ((zero, zero, 0, zero, 1), TermsError::ZeroStartPrice),
-            ((won(149), zero, 0, zero, 1), TermsError::ZeroIncrement),
-            (
-                (won(149), won(49), 149, zero, 1),
-                TermsError::BuyNowNotAboveStart {
-                    start_price: 149.into(),
-                    buy_now_price: 149.into(),
-                },
-            ),
-            ((won(149), won(49), 1899, zero, 1), TermsError::ZeroMultiple),
-            (
-                (won(149), won(49), 1899, won(50), 1),
-                TermsError::StartPriceOffGrid { start_price: 149.into(), multiple_of },
-            ),
-            (
-                (won(150), won(49), 1899, won(50), 1),
-                TermsError::IncrementOffGrid { increment: 49.into(), multiple_of },
-            ),
-            (
-                (won(150), won(50), 1899, won(50), 1),
-                TermsError::BuyNowOffGrid { buy_now_price: 1899.into(), multiple_of },
-            ),
-        ];
-        for ((start_price, increment, buy_now, multiple, ends_at), error) in rows {
-            let terms = Terms {
-                start_price,
-                increment: Increment::Fixed(increment),
-                multiple_of: Some(multiple),
-                buy_now_price: Some(won(buy_now)),
-                ends_at: Micros::new(ends_at),
-                ..valid()
-            };
-            assert_eq!(terms.validated(), Err(error));
-        }
-        assert_eq!(valid().validated(), Ok(valid()));
-    }
-
-    #[test]
-    fn multiples_are_counted_from_zero_and_only_where_asked() {
-        assert_eq!(valid().neighbours(120), Some((100, 150)));
-        assert_eq!(valid().neighbours(150), None);
-        assert_eq!(valid().round_up(151), 200);
-        let free = Terms { multiple_of: None, start_price: won(149), ..valid() };
-        assert_eq!((free.neighbours(120), free.round_up(151)), (None, 151));
-        assert_eq!(free.validated(), Ok(free));
-    }
-
-    #[test]
-    fn instants_are_cut_to_microseconds_and_never_panic() {
-        let fine = DateTime::from_timestamp(1, 1_999).unwrap();
-        assert_eq!(Micros::from(fine), Micros::new(1_000_001));
-        assert_eq!(Micros::new(i64::MAX).datetime(), DateTime::<Utc>::MAX_UTC);
-        assert_eq!(Micros::new(i64::MIN).datetime(), DateTime::<Utc>::MIN_UTC);
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! What an accepted command makes of the auction and of the money, as data: the ledger writes it.
 
-use super::Standing;
+use super::{Standing, Terms};
 use crate::id::WalletId;
 use crate::money::Amount;
 
@@ -11,25 +11,62 @@ pub(crate) struct Released {
     pub(crate) amount: Amount,
 }
 
+/// How a sale is divided: hammer price and premium are what the buyer pays, and what seller and house get, to the last
+/// unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sale {
+    /// The hammer price.
+    pub(crate) price: Amount,
+    /// What the buyer pays to the house on top.
+    pub(crate) premium: Amount,
+    /// What the house keeps of the price.
+    pub(crate) fee: Amount,
+}
+
+impl Sale {
+    /// `None` if the price and its premium are more than an amount can be.
+    pub(crate) fn of(terms: &Terms, price: Amount) -> Option<Self> {
+        let (premium, fee) = (terms.premium.of(price), terms.fee_of(price));
+        price.checked_add(premium).map(|_| Self { price, premium, fee })
+    }
+
+    /// What the buyer pays.
+    pub(crate) fn total(&self) -> Amount {
+        self.price.checked_add(self.premium).expect("a sale is made of what can be paid")
+    }
+
+    /// What the seller gets.
+    pub(crate) fn proceeds(&self) -> Amount {
+        self.price.checked_sub(self.fee).expect("a fee is at most the price")
+    }
+
+    /// What the house gets.
+    pub(crate) fn house_share(&self) -> Amount {
+        let share = self.total().checked_sub(self.proceeds());
+        share.expect("the seller gets at most what the buyer pays")
+    }
+}
+
 /// What an accepted command makes of the auction and of the money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The bidder leads. Money is promised, and nobody has paid.
+    /// The bid counts. Money is promised if the bidder leads by it, and nobody has paid.
     Bid {
         bidder: WalletId,
-        /// What the bidder's wallet holds more than before: for the own raise, the difference only.
+        /// What the bidder's wallet holds more than before: for the own raise, the difference only; for a bid that does not
+        /// lead, nothing.
         hold: Amount,
         /// The hold of the leader who was outbid.
         released: Option<Released>,
         standing: Standing,
     },
-    /// The buyer has bought, by [`Command::Buy`] or by a bid that reached the buy-now price.
+    /// The buyer has bought: taken it, bid as much as the buy-now price, or won.
     Sold {
         buyer: WalletId,
-        price: Amount,
-        /// The part of the price that the buyer's own hold pays.
+        sale: Sale,
+        /// The part of the payment that the buyer's own hold pays.
         from_hold: Amount,
-        /// The rest of the price.
+        /// The rest of it.
         from_available: Amount,
         /// The hold of the leader, or what is left of it if the leader bought.
         released: Option<Released>,
@@ -41,6 +78,8 @@ pub(crate) enum Verdict {
         released: Option<Released>,
         standing: Standing,
     },
+    /// The auction has changed, and no money has moved.
+    Changed { standing: Standing },
 }
 
 /// Why a wallet changes.
@@ -77,7 +116,8 @@ impl Verdict {
         match self {
             Self::Bid { standing, .. }
             | Self::Sold { standing, .. }
-            | Self::Unsold { standing, .. } => standing,
+            | Self::Unsold { standing, .. }
+            | Self::Changed { standing } => standing,
         }
     }
 
@@ -87,12 +127,21 @@ impl Verdict {
             Self::Bid { released, .. }
             | Self::Sold { released, .. }
             | Self::Unsold { released, .. } => *released,
+            Self::Changed { .. } => None,
+        }
+    }
+
+    /// The sale, if it was one.
+    pub(crate) const fn sale(&self) -> Option<(WalletId, Sale)> {
+        match *self {
+            Self::Sold { buyer, sale, .. } => Some((buyer, sale)),
+            _ => None,
         }
     }
 
     /// The changes of the wallets, in the order of their entries: what is released, what is held or
     /// paid, what the seller receives. One wallet occurs twice where a leader buys for less than
-    /// the own hold.
+    /// the own hold. What the house gets is in no wallet yet.
     pub(crate) fn moves(&self) -> impl Iterator<Item = Move> + use<> {
         let release = self.released().map(|Released { wallet, amount }| {
             Move::new(wallet, MoveKind::Release, amount.gain(), amount.loss())
@@ -102,15 +151,17 @@ impl Verdict {
                 let own = Move::new(bidder, MoveKind::Hold, hold.loss(), hold.gain());
                 (Some(own), None)
             }
-            Self::Sold { buyer, price, from_hold, from_available, standing, .. } => {
+            Self::Sold { buyer, sale, from_hold, from_available, standing, .. } => {
                 let (available, held) = (from_available.loss(), from_hold.loss());
-                let proceeds = Move::new(standing.seller, MoveKind::Proceeds, price.gain(), 0);
+                let gain = sale.proceeds().gain();
+                let proceeds = Move::new(standing.seller, MoveKind::Proceeds, gain, 0);
                 let own = Move::new(buyer, MoveKind::Capture, available, held);
                 (Some(own), Some(proceeds))
             }
-            Self::Unsold { .. } => (None, None),
+            Self::Unsold { .. } | Self::Changed { .. } => (None, None),
         };
-        [release, own, proceeds].into_iter().flatten()
+        let moves = [release, own, proceeds].into_iter().flatten();
+        moves.filter(|one| (one.available_delta, one.held_delta) != (0, 0))
     }
 
     /// The laws that every verdict obeys.
@@ -120,12 +171,14 @@ impl Verdict {
         debug_assert_eq!(after.seq, before.next_seq(), "an accepted command takes one number");
         debug_assert!(before.price <= after.price, "the price never falls");
         debug_assert!(after.price <= maximum, "the price never exceeds the leader's maximum");
+        debug_assert!(before.ends_at <= after.ends_at, "the end never comes nearer");
         let sum = |delta: fn(&Move) -> i64| self.moves().map(|one| i128::from(delta(&one))).sum();
         let held = |standing: &Standing| standing.hold().map_or(0, |(_, amount)| amount.minor());
         let (available_delta, held_delta): (i128, i128) =
             (sum(|one| one.available_delta), sum(|one| one.held_delta));
+        let house = self.sale().map_or(0, |(_, sale)| i128::from(sale.house_share().minor()));
         debug_assert_eq!(
-            available_delta.checked_add(held_delta),
+            available_delta.checked_add(held_delta).and_then(|sum| sum.checked_add(house)),
             Some(0),
             "money is moved, never made"
         );

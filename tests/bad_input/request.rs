@@ -165,7 +165,7 @@ impl Command {
                 );
                 let same = auction.seller.as_str() == seller.0 && auction.title == title.0;
                 let terms = auction.start_price == terms.start_price
-                    && auction.increment == terms.increment
+                    && auction.increment == Some(terms.increment)
                     && auction.buy_now_price == terms.buy_now
                     && auction.multiple_of == terms.multiple_of
                     && auction.starts_at < auction.ends_at;
@@ -188,8 +188,9 @@ impl Command {
                 let id = lot.id(arena);
                 let bid =
                     send!(with!(ledger.place_bid(id, user.0.as_str(), *amount), memo, memo), uow);
-                let same =
-                    bid.auction == id && bid.user.as_str() == user.0 && bid.amount == *amount;
+                let same = bid.auction == id
+                    && bid.user.as_str() == user.0
+                    && bid.maximum.reveal() == *amount;
                 Ok(Answer::of(&bid, same && bid.price <= *amount, bid.bought))
             }
             Self::Buy { lot, user, memo } => {

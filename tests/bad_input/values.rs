@@ -147,11 +147,15 @@ fn kind() -> BoxedStrategy<EventKind> {
                 ends_at
             }
         ),
-        (user(), decimal(), option::of(decimal()), instant()).prop_map(
-            |(bidder, price, next_minimum, ends_at)| {
-                EventKind::BidPlaced { bidder, price, next_minimum, ends_at }
-            }
-        ),
+        (user(), user(), decimal(), option::of(decimal()), instant(), option::of(any::<bool>()))
+            .prop_map(|(bidder, leader, price, next_minimum, ends_at, reserve_met)| {
+                EventKind::BidPlaced { bidder, leader, price, next_minimum, ends_at, reserve_met }
+            }),
+        Just(EventKind::Unchanged),
+        instant().prop_map(|ends_at| EventKind::Extended { ends_at }),
+        instant().prop_map(|until| EventKind::AwaitingSeller { until }),
+        (option::of(decimal()), any::<bool>())
+            .prop_map(|(price, reserve_met)| EventKind::ReserveLowered { price, reserve_met }),
         (user(), decimal()).prop_map(|(user, price)| EventKind::Outbid { user, price }),
         (user(), decimal()).prop_map(|(user, amount)| EventKind::HoldReleased { user, amount }),
         (user(), user(), decimal(), how).prop_map(|(buyer, seller, price, how)| EventKind::Sold {
@@ -236,6 +240,8 @@ async fn json_of_any_shape_is_an_event_or_an_error() {
         "sold",
         "unsold",
         "cancelled",
+        "awaiting_seller",
+        "unchanged",
         "unknown",
         "",
     ]);
@@ -249,8 +255,19 @@ async fn json_of_any_shape_is_an_event_or_an_error() {
             json["type"] = json!(other);
         }
         // A kind that this release does not know is no error, whatever it carries.
-        let known =
-            ["opened", "bid_placed", "outbid", "hold_released", "sold", "unsold", "cancelled"];
+        let known = [
+            "opened",
+            "bid_placed",
+            "unchanged",
+            "extended",
+            "reserve_lowered",
+            "awaiting_seller",
+            "outbid",
+            "hold_released",
+            "sold",
+            "unsold",
+            "cancelled",
+        ];
         let read = serde_json::from_value::<AuctionEvent>(json.clone());
         let unknown = json["type"].as_str().is_some_and(|kind| !known.contains(&kind));
         if let (true, Ok(read)) = (unknown, &read) {

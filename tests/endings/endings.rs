@@ -218,7 +218,7 @@ on_every_backend! {
         clock.set(end() + TimeDelta::days(1));
         let done = ledger.cancel(with_bids).reason("stolen goods").await?;
         let released = done.released.unwrap();
-        assert_eq!((released.user.as_str(), released.released), ("ann", 200.into()));
+        assert_eq!((released.user.as_str(), released.released.reveal()), ("ann", 200.into()));
         let why = Some("stolen goods".to_owned());
         assert_eq!(last_act(&ledger, with_bids).await?, (act::Kind::Cancelled, None, why));
         for user in ["ann", "bob"] {

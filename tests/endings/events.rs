@@ -168,7 +168,8 @@ on_every_backend! {
             starts_at: start(), ends_at: end(),
         };
         let placed = |bidder: &UserId, price: i64, next: i64| EventKind::BidPlaced {
-            bidder: bidder.clone(), price: price.into(), next_minimum: Some(next.into()), ends_at: end(),
+            bidder: bidder.clone(), leader: bidder.clone(), price: price.into(), next_minimum: Some(next.into()), ends_at: end(),
+            reserve_met: None,
         };
         let outbid = |user: &UserId, price: i64| EventKind::Outbid { user: user.clone(), price: price.into() };
         let released = |user: &UserId, amount: i64| EventKind::HoldReleased { user: user.clone(), amount: amount.into() };

@@ -26,7 +26,7 @@ on_every_backend! {
                     match ledger.place_bid(auction, user.as_str(), offer).await {
                         Ok(bid) => {
                             offer = bid.price.checked_add(10.into()).unwrap();
-                            accepted.push((bid.seq, bid.amount));
+                            accepted.push((bid.seq, bid.maximum.reveal()));
                         }
                         Err(Error::Rejected(Rejection::BelowMinimum { minimum })) => {
                             assert!(minimum > offer);

@@ -79,7 +79,7 @@ on_every_backend_bare! {
             for outcome in outcomes {
                 outcome?;
             }
-            assert_eq!(one::<i64>(world.db(), "SELECT COUNT(*) FROM al_migrations").await?, 1, "round {round}");
+            assert_eq!(one::<i64>(world.db(), "SELECT COUNT(*) FROM al_migrations").await?, 2, "round {round}");
             works(world).await?;
             let outcomes = race(2, |index| {
                 let pool = pools[index].clone();
@@ -97,7 +97,7 @@ on_every_backend_bare! {
 on_every_backend! {
     async fn the_tables_have_the_names_that_were_promised(world: &World) {
         let ours = ours(world).await?;
-        for table in ["al_wallet", "al_auction", "al_bid", "al_act", "al_entry", "al_key"] {
+        for table in ["al_wallet", "al_auction", "al_bid", "al_act", "al_entry", "al_key", "al_house"] {
             assert!(ours.iter().any(|name| name == table), "{table} is not among {ours:?}");
         }
     }

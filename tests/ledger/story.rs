@@ -77,8 +77,8 @@ on_every_backend! {
         let before = books(world).await?;
         let second = ledger.place_bid(auction, "bob", 310.into()).await?;
         let outbid = second.outbid.clone().expect("ann lost the lead");
-        assert_eq!((outbid.user.as_str(), outbid.released), ("ann", 300.into()));
-        assert_eq!((second.seq, second.amount, second.price), (3, 310.into(), 310.into()));
+        assert_eq!((outbid.user.as_str(), outbid.released.reveal()), ("ann", 300.into()));
+        assert_eq!((second.seq, second.maximum.reveal(), second.price), (3, 310.into(), 310.into()));
         assert_eq!((second.user.as_str(), second.ends_at, second.at), ("bob", end(), clock.now()));
 
         let books = books(world).await?;
@@ -135,8 +135,8 @@ on_every_backend! {
             ledger.place_bid(auction, "ann", 200.into()).await?;
             clock.advance(TimeDelta::seconds(1));
             let bid = ledger.place_bid(auction, "bob", offer.into()).await?;
-            assert_eq!((bid.bought, bid.price, bid.amount), (true, 500.into(), offer.into()));
-            assert_eq!(bid.outbid.clone().map(|outbid| outbid.released), Some(200.into()));
+            assert_eq!((bid.bought, bid.price, bid.maximum.reveal()), (true, 500.into(), offer.into()));
+            assert_eq!(bid.outbid.clone().map(|outbid| outbid.released.reveal()), Some(200.into()));
             assert_eq!(balance(&ledger, "bob").await?, (rest, 0), "no more than the price is needed");
             let books = books(world).await?;
             let row = books.auction(auction);
@@ -186,7 +186,7 @@ on_every_backend! {
         clock.set(end() - TimeDelta::microseconds(1));
         let purchase = ledger.buy_now(auction, "bob").await?;
         let outbid = purchase.outbid.clone().expect("ann lost the lead");
-        assert_eq!((outbid.user.as_str(), outbid.released), ("ann", 490.into()));
+        assert_eq!((outbid.user.as_str(), outbid.released.reveal()), ("ann", 490.into()));
         let books = books(world).await?;
         assert_eq!(lines(&books, "ann")[1..], [(Hold, -490, 490, 510, 490), (Release, 490, -490, 1_000, 0)]);
         assert_eq!(lines(&books, "bob")[1..], [(Capture, -500, 0, 500, 0)]);

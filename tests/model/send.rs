@@ -185,7 +185,7 @@ impl Sender {
             lot: self.lot(bid.auction, bid.seq, bid.operation),
             seq: bid.seq,
             user: bid.user.to_string(),
-            amount: bid.amount.to_string(),
+            amount: bid.maximum.reveal().to_string(),
             price: bid.price.to_string(),
             currency: bid.currency,
             bought: bid.bought,
@@ -233,7 +233,7 @@ impl Sender {
 }
 
 fn released(outbid: Outbid) -> (String, String) {
-    (outbid.user.to_string(), outbid.released.to_string())
+    (outbid.user.to_string(), outbid.released.reveal().to_string())
 }
 
 pub(super) fn wallet(wallet: Wallet) -> Answer {
@@ -256,7 +256,7 @@ pub(super) fn view(auction: Auction, lots: &[AuctionId]) -> View {
         seller: auction.seller.to_string(),
         currency: auction.currency,
         start_price: auction.start_price.to_string(),
-        increment: auction.increment.to_string(),
+        increment: auction.increment.unwrap().to_string(),
         multiple_of: auction.multiple_of.map(|amount| amount.to_string()),
         buy_now_price: auction.buy_now_price.map(|amount| amount.to_string()),
         starts_at: auction.starts_at.timestamp_micros(),

@@ -90,6 +90,7 @@ async fn books(
             .await?,
         entries,
         keys: Vec::new(),
+        shares: Vec::new(),
     })
 }
 
@@ -236,5 +237,6 @@ fn state(state: auction::State) -> AuctionState {
         auction::State::Sold => AuctionState::Sold,
         auction::State::Unsold => AuctionState::Unsold,
         auction::State::Cancelled => AuctionState::Cancelled,
+        auction::State::AwaitingSeller => AuctionState::AwaitingSeller,
     }
 }

@@ -192,7 +192,7 @@ on_every_backend! {
         let auction = open(&ledger, terms()).await?;
         ledger.place_bid(auction, "ann", 10_000.into()).await?;
         let cancelled = ledger.cancel(auction).reason("the thing is broken").await?;
-        assert_eq!(cancelled.released.map(|outbid| outbid.released), Some(10_000.into()));
+        assert_eq!(cancelled.released.map(|outbid| outbid.released.reveal()), Some(10_000.into()));
         assert_eq!(balance(&ledger, "ann").await?, (100_000.into(), 0.into()));
     }
 

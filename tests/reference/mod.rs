@@ -2,4 +2,5 @@
 
 mod faults;
 mod neighborbid;
+mod proxy_bidding;
 mod story;

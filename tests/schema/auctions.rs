@@ -1,7 +1,7 @@
 //! Auctions: terms that make sense, and a standing that is whole or not there.
 
 use super::By::{Check, Foreign, Length};
-use super::{Insert, accepts, auction, refuses, text, wallet};
+use super::{Insert, accepts, auction, house, refuses, text, wallet};
 use crate::support::on_every_backend;
 
 /// Wallet 1 leads with 20 at a price of 10.
@@ -50,6 +50,28 @@ on_every_backend! {
             (auction().with("ends_at", 1), Check("al_auction_time_check")),
             (auction().with("original_ends_at", 1), Check("al_auction_time_check")),
         ]).await;
+    }
+
+    async fn rules_of_a_house_make_sense(world: &World) {
+        accepts(world, [wallet()]).await;
+        accepts(world, [
+            auction().with("pricing", 0).with("ask_floor", 0).with("ask_until", 1),
+            auction().with("pricing", 2).with("increments", "'0:1,100:5'").with("reserve", 1).with("acceptance_window", 1),
+            auction().with("increment_points", 10_000).with("soft_close_window", 1).with("soft_close_cap", 1),
+            auction().with("premium_points", 10_000).with("premium_min", 1).with("premium_cap", 0).with("fee_points", 1),
+        ]).await;
+        let wrong = [
+            ("pricing", -1), ("increment_points", 0), ("increment_points", 10_001), ("reserve", 0), ("ask_until", 0),
+            ("ask_floor", -1), ("acceptance_window", -1), ("soft_close_window", 0), ("soft_close_cap", 0), ("premium_points", -1),
+            ("premium_points", 10_001), ("premium_min", -1), ("premium_cap", -1), ("fee_points", -1), ("fee_points", 10_001),
+            ("fee_min", -1), ("fee_cap", -1),
+        ];
+        for (column, value) in wrong {
+            let check = format!("al_auction_{column}_check").leak();
+            refuses(world, [(auction().with(column, value), Check(check))]).await;
+        }
+        accepts(world, [house()]).await;
+        refuses(world, [(house().with("auction_id", 2).with("amount", 0), Check("al_house_amount_check"))]).await;
     }
 
     /// The leader's columns are the hold: half a leader would be money that nobody releases.

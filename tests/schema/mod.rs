@@ -212,6 +212,10 @@ fn auction() -> Insert {
         ("starts_at", "1"), ("original_ends_at", "2"), ("ends_at", "2"), ("state", "1"),
         ("leader_wallet_id", "NULL"), ("leader_max", "NULL"), ("leader_seq", "NULL"), ("price", "NULL"), ("runner_up_max", "NULL"),
         ("winner_wallet_id", "NULL"), ("sold_price", "NULL"), ("seq", "1"), ("last_at", "1"),
+        ("pricing", "1"), ("increments", "NULL"), ("increment_points", "NULL"), ("reserve", "NULL"), ("ask_until", "NULL"),
+        ("ask_floor", "NULL"), ("ask_steps", "NULL"), ("acceptance_window", "0"), ("soft_close_window", "NULL"),
+        ("soft_close_cap", "NULL"), ("premium_points", "0"), ("premium_min", "0"), ("premium_cap", "NULL"), ("fee_points", "0"),
+        ("fee_min", "0"), ("fee_cap", "NULL"),
     ])
 }
 
@@ -239,6 +243,14 @@ fn entry() -> Insert {
     ])
 }
 
+#[rustfmt::skip]
+fn house() -> Insert {
+    Insert::into("al_house", &[
+        ("auction_id", "1"), ("currency", "'EUR'"), ("amount", "5"), ("operation", OPERATION), ("at", "1"),
+        ("collected_by", "NULL"),
+    ])
+}
+
 fn key() -> Insert {
     Insert::into(
         "al_key",
@@ -258,7 +270,16 @@ async fn store_one_of_each(world: &World) {
     let sam = wallet().with("owner", "X'73616d'");
     accepts(
         world,
-        [wallet(), sam, auction().with("seller_wallet_id", 2), act(), bid(), entry(), key()],
+        [
+            wallet(),
+            sam,
+            auction().with("seller_wallet_id", 2),
+            act(),
+            bid(),
+            entry(),
+            key(),
+            house(),
+        ],
     )
     .await;
 }

@@ -1,9 +1,10 @@
 //! Everything that is stored, read at once, and the laws that it must obey: written from the rules, apart from the audit.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use auction_ledger::AuctionId;
-use auction_ledger::entity::{act, auction, bid, entry, key, wallet};
+use auction_ledger::entity::{act, auction, bid, entry, house, key, wallet};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryOrder};
 
 /// Everything that is stored.
@@ -15,6 +16,7 @@ pub(crate) struct Books {
     pub(crate) acts: Vec<act::Model>,
     pub(crate) entries: Vec<entry::Model>,
     pub(crate) keys: Vec<key::Model>,
+    pub(crate) shares: Vec<house::Model>,
 }
 
 impl Books {
@@ -42,6 +44,7 @@ impl Books {
                 .order_by_asc(key::Column::IdempotencyKey)
                 .all(db)
                 .await?,
+            shares: house::Entity::find().order_by_asc(house::Column::AuctionId).all(db).await?,
         })
     }
 
@@ -61,7 +64,9 @@ impl Books {
 
     pub(crate) fn total(&self) -> i128 {
         let each = self.wallets.iter();
-        each.map(|wallet| i128::from(wallet.available) + i128::from(wallet.held)).sum()
+        let wallets = each.map(|wallet| i128::from(wallet.available) + i128::from(wallet.held));
+        let waiting = self.shares.iter().filter(|share| share.collected_by.is_none());
+        wallets.chain(waiting.map(|share| i128::from(share.amount))).sum()
     }
 
     /// Checks every law of the books.
@@ -76,9 +81,11 @@ impl Books {
     /// A wallet says what its journal says, and holds what it has promised to open auctions.
     fn check_wallets(&self) {
         let mut promised: BTreeMap<i64, i128> = BTreeMap::new();
-        for auction in self.auctions.iter().filter(|row| row.state == auction::State::Open) {
+        for auction in self.auctions.iter().filter(|row| holds(row)) {
             if let Some(leader) = auction.leader_wallet_id {
-                *promised.entry(leader).or_default() += i128::from(auction.leader_max.unwrap());
+                let maximum = auction.leader_max.unwrap();
+                *promised.entry(leader).or_default() +=
+                    i128::from(maximum) + premium(auction, maximum);
             }
         }
         for wallet in &self.wallets {
@@ -117,10 +124,21 @@ impl Books {
                     sum.1 += 1;
                     assert_eq!((entry.auction_id, sum.1), (None, 1), "{entry:?}");
                 }
+                entry::Kind::HouseShare => {
+                    sum.0 += delta;
+                    assert_eq!(entry.auction_id, None, "{entry:?}");
+                }
                 _ => {
                     sum.0 += delta;
                     assert!(entry.auction_id.is_some(), "{entry:?}");
                 }
+            }
+        }
+        // A sale pays the house's share in, and a collection takes it out.
+        for share in &self.shares {
+            sums.entry(share.operation).or_default().0 += i128::from(share.amount);
+            if let Some(operation) = share.collected_by {
+                sums.entry(operation).or_default().0 -= i128::from(share.amount);
             }
         }
         for (operation, (sum, _)) in &sums {
@@ -154,18 +172,39 @@ impl Books {
         );
         assert_eq!(history.last().unwrap().1, auction.last_at, "{auction:?}");
         let prices: Vec<_> = bids.iter().map(|bid| bid.price).collect();
-        assert!(prices.is_sorted_by(|a, b| a < b), "prices rise with their numbers: {prices:?}");
+        let plain = auction.pricing == auction::Pricing::OwnBid;
+        assert!(
+            prices.is_sorted_by(|a, b| a < b || !plain && a == b),
+            "prices rise with their numbers: {prices:?}"
+        );
         assert_eq!((acts[0].kind, acts[0].seq), (act::Kind::Opened, 1));
         let proceeds = self.entries.iter().filter(|entry| {
             entry.auction_id == Some(auction.id) && entry.kind == entry::Kind::Proceeds
         });
         let proceeds: i128 = proceeds.map(|entry| i128::from(entry.available_delta)).sum();
-        let sold_price = i128::from(auction.sold_price.unwrap_or(0));
-        assert_eq!(proceeds, sold_price, "{auction:?}: the seller is paid once");
+        let sold_price = auction.sold_price.unwrap_or(0);
+        let (premium, fee) = match auction.sold_price {
+            Some(price) => (premium(auction, price), fee(auction, price)),
+            None => (0, 0),
+        };
+        let due = i128::from(sold_price) - fee;
+        assert_eq!(proceeds, due, "{auction:?}: the seller is paid once");
+        let share = self.shares.iter().find(|share| share.auction_id == auction.id);
+        let share = share.map_or(0, |share| i128::from(share.amount));
+        assert_eq!(share, premium + fee, "{auction:?}: what is the house's waits for it");
         let open = auction.state == auction::State::Open;
-        assert_eq!(acts.len(), if open { 1 } else { 2 }, "it ends once: {acts:?}");
+        let changes = [
+            act::Kind::Opened,
+            act::Kind::ReserveLowered,
+            act::Kind::Extended,
+            act::Kind::AwaitingSeller,
+        ];
+        let ends = acts.iter().filter(|act| !changes.contains(&act.kind)).count();
+        assert_eq!(ends, if holds(auction) { 0 } else { 1 }, "it ends once: {acts:?}");
         assert!(bids.iter().all(|bid| bid.wallet_id != auction.seller_wallet_id), "the seller bid");
-        if open {
+        if open && !plain {
+            check_standing(auction, &bids, &acts);
+        } else if open {
             let last = bids.last();
             assert_eq!(auction.leader_wallet_id, last.map(|bid| bid.wallet_id));
             assert_eq!(auction.leader_max, last.map(|bid| bid.amount));
@@ -180,5 +219,42 @@ impl Books {
                 assert_eq!((entry.at, entry.auction_id), (bid.at, Some(auction.id)), "{entry:?}");
             }
         }
+    }
+}
+
+/// Whether it can still be sold to its leader.
+fn holds(auction: &auction::Model) -> bool {
+    matches!(auction.state, auction::State::Open | auction::State::AwaitingSeller)
+}
+
+fn part(price: i64, points: i16, min: i64, cap: Option<i64>) -> i128 {
+    let part = (i128::from(price) * i128::from(points) / 10_000).max(i128::from(min));
+    part.min(cap.map_or(i128::MAX, i128::from))
+}
+
+fn premium(auction: &auction::Model, price: i64) -> i128 {
+    part(price, auction.premium_points, auction.premium_min, auction.premium_cap)
+}
+
+fn fee(auction: &auction::Model, price: i64) -> i128 {
+    part(price, auction.fee_points, auction.fee_min, auction.fee_cap).min(i128::from(price))
+}
+
+/// With automatic bidding: who leads is who bid most, the earlier of two; and the runner-up is the best of the others.
+fn check_standing(auction: &auction::Model, bids: &[&bid::Model], acts: &[&act::Model]) {
+    let mut best: BTreeMap<i64, (i64, Reverse<i64>)> = BTreeMap::new();
+    for bid in bids {
+        let one = best.entry(bid.wallet_id).or_insert((0, Reverse(0)));
+        *one = (*one).max((bid.amount, Reverse(bid.seq)));
+    }
+    let top = best.iter().max_by_key(|(_, rank)| **rank).map(|(wallet, rank)| (*wallet, *rank));
+    let others = best.iter().filter(|(wallet, _)| Some(**wallet) != top.map(|top| top.0));
+    let runner_up = others.map(|(_, rank)| rank.0).max();
+    assert_eq!(auction.leader_wallet_id, top.map(|top| top.0), "{auction:?}");
+    assert_eq!(auction.leader_max, top.map(|top| top.1.0), "{auction:?}");
+    assert_eq!(auction.leader_seq, top.map(|top| top.1.1.0), "{auction:?}");
+    assert_eq!(auction.runner_up_max, runner_up, "{auction:?}");
+    if !acts.iter().any(|act| act.kind == act::Kind::ReserveLowered) {
+        assert_eq!(auction.price, bids.last().map(|bid| bid.price), "{auction:?}");
     }
 }

@@ -8,7 +8,7 @@ use sea_orm::{
     AccessMode, ConnectionTrait, DbErr, IsolationLevel, SqliteTransactionMode, TransactionError,
     TransactionOptions, TransactionSession, TransactionTrait,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use super::{Failure, Log, NOTHING, Stored, drop_at, insert, numbers, stay, things};
@@ -63,21 +63,33 @@ on_every_backend_bare! {
     async fn of_two_siblings_at_one_time_one_is_refused(world: &World) {
         let db = things(world).await?;
         let done = db.atomic(async |uow| {
-            let sibling = async |num: i32| -> Result<(), Failure> {
+            let sibling = async |num: i32, open: oneshot::Sender<()>, end: oneshot::Receiver<()>| -> Result<(), Failure> {
                 uow.atomic(async |uow| {
                     insert(uow, num).await?;
-                    tokio::task::yield_now().await;
+                    let _ = open.send(());
+                    let _ = end.await;
                     insert(uow, num + 1).await?;
                     Ok(())
                 })
                 .await
             };
-            let (first, second) = tokio::join!(sibling(10), sibling(20));
+            // The second begins while the first is open, and the first ends when the second has its answer.
+            let ((open, is_open), (answered, end)) = (oneshot::channel(), oneshot::channel());
+            let alone = |num| {
+                let ((open, _), (_, end)) = (oneshot::channel(), oneshot::channel());
+                sibling(num, open, end)
+            };
+            let (first, second) = tokio::join!(sibling(10, open, end), async {
+                is_open.await.expect("the first opens");
+                let second = alone(20).await;
+                let _ = answered.send(());
+                second
+            });
             first?;
             assert!(matches!(second.unwrap_err().refusal(), Error::ChildOpen));
             // One after the other they are fine.
-            sibling(30).await?;
-            let (statement, block) = tokio::join!(insert(uow, 1), sibling(40));
+            alone(30).await?;
+            let (statement, block) = tokio::join!(insert(uow, 1), alone(40));
             statement?;
             block?;
             Ok::<_, Failure>(())

@@ -4,7 +4,7 @@
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbErr};
 
-use super::each;
+use crate::statements::each;
 
 /// Makes the tables, or none of them: DDL commits itself here, so what was made is dropped again after an error.
 pub(super) async fn up(db: &impl ConnectionTrait) -> Result<(), DbErr> {

@@ -6,14 +6,14 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::sea_query::{Expr, Query, SelectStatement};
+use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, Order, QueryResult};
 
 use super::commands::Commands;
 use super::finding::{Balance, Finding, Record, SettlementMismatch};
 use super::report::{AuditedRows, Findings, Piece};
 use super::{Scope, Span, count, read, references};
-use crate::entity::{auction, entry};
+use crate::entity::{auction, entry, house};
 use crate::error::Error;
 use crate::unit_of_work::UnitOfWork;
 
@@ -96,8 +96,17 @@ fn page(span: Span, page_size: u64) -> SelectStatement {
             auction::Column::WinnerWalletId,
             auction::Column::SoldPrice,
             auction::Column::Seq,
+            auction::Column::Pricing,
+            auction::Column::PremiumPoints,
+            auction::Column::PremiumMin,
+            auction::Column::PremiumCap,
+            auction::Column::FeePoints,
+            auction::Column::FeeMin,
+            auction::Column::FeeCap,
         ])
+        .columns([house::Column::Amount, house::Column::Operation])
         .from(auction::Entity)
+        .left_join(house::Entity, Expr::col(house::Column::AuctionId).equals(auction::Column::Id))
         .and_where(span.holds(Expr::col(auction::Column::Id)))
         .order_by(auction::Column::Id, Order::Asc)
         .limit(page_size)
@@ -116,6 +125,11 @@ pub(super) struct Lot {
     winner: Option<i64>,
     sold_price: Option<i64>,
     pub(super) seq: i64,
+    pricing: i16,
+    premium: HousePart,
+    fee: HousePart,
+    /// What waits for the house, or waited, and the operation that set it aside.
+    share: Option<(i64, u128)>,
     paid: i128,
     received: i128,
     astray: i128,
@@ -133,6 +147,11 @@ impl Lot {
             winner: read(row, 6)?,
             sold_price: read(row, 7)?,
             seq: read(row, 8)?,
+            pricing: read(row, 9)?,
+            premium: HousePart::read(row, 10)?,
+            fee: HousePart::read(row, 13)?,
+            share: read::<Option<i64>>(row, 16)?
+                .zip(read::<Option<uuid::Uuid>>(row, 17)?.map(|operation| operation.as_u128())),
             paid: 0,
             received: 0,
             astray: 0,
@@ -150,14 +169,27 @@ impl Lot {
 
     /// What it promises to hold, and in whose wallet. An auction that is over promises nothing.
     fn promise(&self) -> Option<(i64, i128)> {
-        let open = self.is(auction::State::Open);
-        self.leader.zip(self.leader_max).filter(|_| open).map(|(leader, max)| (leader, max.into()))
+        let (leader, max) = self.leader.zip(self.leader_max).filter(|_| self.holds())?;
+        Some((leader, i128::from(max).saturating_add(self.premium.of(max))))
+    }
+
+    /// Whether it can still be sold to its leader.
+    fn holds(&self) -> bool {
+        self.is(auction::State::Open) || self.is(auction::State::AwaitingSeller)
+    }
+
+    /// What a sale at a price must move: what is paid, what is received, what is the house's.
+    fn sale(&self, price: i64) -> (i128, i128, i128) {
+        let hammer = i128::from(price);
+        let (premium, fee) = (self.premium.of(price), self.fee.of(price).min(hammer));
+        let (paid, received) = (hammer.saturating_add(premium), hammer.saturating_sub(fee));
+        (paid, received, paid.saturating_sub(received))
     }
 
     fn pay(&mut self, entry: &Move) {
         let (paid, received) = (entry::Kind::Capture.to_value(), entry::Kind::Proceeds.to_value());
         let sum = entry.delta.total();
-        if entry.kind == paid && Some(entry.wallet) == self.leader {
+        if entry.kind == paid && Some(entry.wallet) == self.leader.or(self.winner) {
             self.paid = self.paid.saturating_sub(sum);
         } else if entry.kind == received && entry.wallet == self.seller {
             self.received = self.received.saturating_add(sum);
@@ -169,12 +201,20 @@ impl Lot {
     /// Whether the price, the sale and the payments agree.
     fn is_settled(&self) -> bool {
         let sold = self.is(auction::State::Sold);
-        let price = self.price.filter(|_| sold);
-        let paid = i128::from(price.unwrap_or(0));
-        self.winner == self.leader.filter(|_| sold)
-            && self.sold_price == price
-            && price.is_some() == sold
-            && (self.paid, self.received, self.astray) == (paid, paid, 0)
+        let price = self.sold_price;
+        let (paid, received, house) = price.map_or((0, 0, 0), |price| self.sale(price));
+        // What is taken without a bid has no leader and no price before.
+        let asked = self.pricing == auction::Pricing::Asked.to_value();
+        let led = asked || (self.winner, price) == (self.leader, self.price);
+        price.is_some() == sold
+            && self.winner.is_some() == sold
+            && (!sold || led)
+            && (self.paid, self.received, self.astray) == (paid, received, 0)
+            && self.house() == house
+    }
+
+    fn house(&self) -> i128 {
+        self.share.map_or(0, |(amount, _)| amount.into())
     }
 
     fn mismatch(&self) -> SettlementMismatch {
@@ -187,8 +227,35 @@ impl Lot {
             winner: self.winner.map(Into::into),
             paid: self.paid,
             received: self.received,
+            house: self.house(),
             astray: self.astray,
         }
+    }
+}
+
+/// The part of a price that is the house's, as the auction's row has it.
+#[derive(Clone, Copy, Debug)]
+struct HousePart {
+    points: i16,
+    min: i64,
+    cap: Option<i64>,
+}
+
+impl HousePart {
+    fn read(row: &QueryResult, first: usize) -> Result<Self, DbErr> {
+        let column = |offset: usize| first.saturating_add(offset);
+        Ok(Self {
+            points: read(row, first)?,
+            min: read(row, column(1))?,
+            cap: read(row, column(2))?,
+        })
+    }
+
+    /// By its own arithmetic, and not by that of the rules.
+    fn of(&self, price: i64) -> i128 {
+        let part = i128::from(price).saturating_mul(self.points.into()) / 10_000;
+        let part = part.max(self.min.into());
+        self.cap.map_or(part, |cap| part.min(cap.into()))
     }
 }
 
@@ -238,6 +305,12 @@ struct Moves {
 impl Moves {
     fn new(lots: Vec<Lot>, mut commands: Commands, scope: &Scope) -> Self {
         commands.sort_by_operation();
+        // What a sale has set aside for the house is in no entry.
+        for lot in &lots {
+            if let Some((amount, operation)) = lot.share {
+                commands.add(lot.id, operation, amount.into());
+            }
+        }
         Self {
             lots,
             commands,
@@ -318,7 +391,7 @@ fn judge_holds(lot: &Lot, held: impl Iterator<Item = (i64, i128)>, findings: &mu
         if held == promised {
             continue;
         }
-        findings.push(if lot.is(auction::State::Open) {
+        findings.push(if lot.holds() {
             Finding::Held { auction, wallet, held, promised }
         } else {
             Finding::HeldAfterEnd { auction, wallet, held }

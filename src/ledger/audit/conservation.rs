@@ -1,4 +1,4 @@
-//! All money: what the wallets have is what came in less what went out.
+//! All money: what the wallets have, and what waits for the house, is what came in less what went out.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, QueryResult};
 
 use super::finding::{Balance, Conservation};
 use super::read;
-use crate::entity::{entry, wallet};
+use crate::entity::{auction, entry, house, wallet};
 use crate::error::Error;
 use crate::unit_of_work::UnitOfWork;
 
@@ -32,7 +32,21 @@ pub(super) async fn count(uow: &UnitOfWork) -> Result<Vec<Conservation>, Error> 
         .inner_join(wallet::Entity, Expr::col(wallet::Column::Id).equals(entry::Column::WalletId))
         .and_where(Expr::col(entry::Column::Kind).is_in(border.map(|kind| kind.to_value())))
         .take();
+    let waiting = Query::select()
+        .columns([
+            (auction::Entity, auction::Column::Currency),
+            (auction::Entity, auction::Column::Exponent),
+        ])
+        .column(house::Column::Amount)
+        .from(house::Entity)
+        .inner_join(
+            auction::Entity,
+            Expr::col(auction::Column::Id).equals(house::Column::AuctionId),
+        )
+        .and_where(Expr::col(house::Column::CollectedBy).is_null())
+        .take();
     let totals = uow.fold(backend.build(&wallets), Totals::default(), Totals::hold).await?;
+    let totals = uow.fold(backend.build(&waiting), totals, Totals::wait).await?;
     let totals = uow.fold(backend.build(&crossings), totals, Totals::cross).await?;
     Ok(totals.0.into_values().collect())
 }
@@ -57,6 +71,13 @@ impl Totals {
         let sum = Balance::new(read(row, 2)?, read(row, 3)?).total();
         let total = self.of(row)?;
         total.money = total.money.saturating_add(sum);
+        Ok(())
+    }
+
+    fn wait(&mut self, row: &QueryResult) -> Result<(), DbErr> {
+        let share = i128::from(read::<i64>(row, 2)?);
+        let total = self.of(row)?;
+        total.money = total.money.saturating_add(share);
         Ok(())
     }
 

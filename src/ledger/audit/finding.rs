@@ -289,10 +289,12 @@ pub struct SettlementMismatch {
     pub leader: Option<WalletId>,
     /// Who it says has bought it.
     pub winner: Option<WalletId>,
-    /// What the leader's entries paid for it.
+    /// What the leader's entries paid for it: the price and the buyer's premium on it.
     pub paid: i128,
-    /// What the seller's entries received for it.
+    /// What the seller's entries received for it: the price less the seller's fee.
     pub received: i128,
+    /// What its sale set aside for the house: the premium and the fee.
+    pub house: i128,
     /// What entries of anybody else paid or received for it, without regard to the sign.
     pub astray: i128,
 }
@@ -312,7 +314,7 @@ pub struct Conservation {
     pub currency: String,
     /// The number of its decimals, as the wallets have it.
     pub exponent: i16,
-    /// What all wallets have, available and held.
+    /// What all wallets have, available and held, and what waits for the house.
     pub money: i128,
     /// What was deposited.
     pub deposited: i128,

@@ -354,9 +354,10 @@ fn count<T>(rows: &[T]) -> u64 {
     u64::try_from(rows.len()).unwrap_or(u64::MAX)
 }
 
-/// Whether entries of this kind bring money into the system or take it out.
+/// Whether entries of this kind bring money into the wallets or take it out, and are for no auction.
 fn crosses_the_border(kind: i16) -> bool {
-    [entry::Kind::Deposit, entry::Kind::Withdrawal].iter().any(|border| border.to_value() == kind)
+    let border = [entry::Kind::Deposit, entry::Kind::Withdrawal, entry::Kind::HouseShare];
+    border.iter().any(|border| border.to_value() == kind)
 }
 
 fn read<T: TryGetable>(row: &QueryResult, index: usize) -> Result<T, DbErr> {

@@ -1,21 +1,28 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::money::Currency;
 use crate::rules::verdict::Move;
-use crate::{
-    money::Currency,
-    rules::{Increment, Leader},
-};
+use crate::rules::{Ask, AskPrice, Availability, Increment, Share};
 
 /// Open from 10 to 20, from 150 in steps of 50, to be had for 1,900.
 const TERMS: Terms = Terms {
     currency: Currency::KRW,
+    ladder: Some(LADDER),
+    ask: Some(Ask { price: AskPrice::Constant(won(1900)), until: Availability::UntilPriceReaches }),
+    reserve: None,
+    acceptance_window: 0,
+    soft_close: None,
+    premium: Share::NONE,
+    fee: Share::NONE,
+    starts_at: Micros::new(10),
+    ends_at: Micros::new(20),
+};
+const LADDER: Ladder = Ladder {
     start_price: won(150),
     increment: Increment::Fixed(won(50)),
     multiple_of: Some(won(50)),
-    buy_now_price: Some(won(1900)),
-    starts_at: Micros::new(10),
-    ends_at: Micros::new(20),
+    pricing: Pricing::OwnBid,
 };
 const NAMES: [&str; 3] = ["seller", "ann", "bob"];
 
@@ -30,8 +37,11 @@ fn wallet(name: &str) -> Option<WalletId> {
 
 /// An auction with a leader who bid this price, or with `nobody`.
 fn led(name: &str, price: i64) -> Standing {
-    let opened = Standing::opened(WalletId::from(0), TERMS.ends_at, Micros::new(0));
-    let bid = |leader| opened.led_by(leader, won(price), won(price), Micros::new(5));
+    let opened = Standing::opened(WalletId::from(0), &TERMS, Micros::new(0));
+    let bid = |wallet| {
+        let leader = Leader { wallet, maximum: won(price), hold: won(price), seq: 2 };
+        opened.bid(&LADDER, leader, Micros::new(5))
+    };
     wallet(name).map_or(opened, bid)
 }
 
@@ -64,7 +74,7 @@ fn check(terms: &Terms, table: &str) {
         let standing = Standing { state, ..led(leader, number(price)) };
         let command = match verb {
             "bid" => Command::Bid { bidder: wallet(who), maximum: won(number(amount)) },
-            _ => Command::Buy { buyer: wallet(who) },
+            _ => Command::Take { taker: wallet(who), limit: None },
         };
         let funds = Funds { available: number(available) };
         let verdict = decide(terms, &standing, &command, funds, Micros::new(number(now)));
@@ -153,7 +163,8 @@ fn the_own_raise_costs_the_difference_and_needs_a_full_increment() {
 /// It needs no full increment, is no multiple, and costs no more than the price.
 #[test]
 fn a_bid_that_reaches_the_buy_now_price_buys_at_it() {
-    let terms = Terms { increment: Increment::Fixed(won(100)), ..TERMS };
+    let ladder = Ladder { increment: Increment::Fixed(won(100)), ..LADDER };
+    let terms = Terms { ladder: Some(ladder), ..TERMS };
     check(
         &terms,
         "
@@ -191,11 +202,11 @@ fn buying_never_sells_below_the_current_price() {
     );
 }
 
-/// As automatic bidding will know it.
 #[test]
 fn a_hold_of_more_than_the_price_gives_its_rest_back() {
-    let proxy = led("nobody", 0).led_by(WalletId::from(1), won(2500), won(150), Micros::new(5));
-    let command = Command::Buy { buyer: wallet("ann") };
+    let leader = Leader { maximum: won(2500), hold: won(2500), ..led("ann", 150).leader.unwrap() };
+    let proxy = Standing { leader: Some(leader), ..led("ann", 150) };
+    let command = Command::Take { taker: wallet("ann"), limit: None };
     let verdict = decide(&TERMS, &proxy, &command, Funds::NONE, Micros::new(15));
     let moves = "ann Release +600 -600, ann Capture +0 -1900, seller Proceeds +1900 +0";
     assert_eq!(answer(verdict), moves);
@@ -206,7 +217,8 @@ fn a_bid_off_the_grid_is_told_its_neighbours() {
     let (multiple_of, below, above) = (50.into(), 250.into(), Some(300.into()));
     let rejection = Rejection::NotOnIncrement { multiple_of, below, above };
     assert_eq!(bid(&TERMS, &led("ann", 200), won(299)), Err(rejection));
-    let sevens = Terms { multiple_of: Some(won(7)), buy_now_price: None, ..TERMS };
+    let ladder = Ladder { multiple_of: Some(won(7)), ..LADDER };
+    let sevens = Terms { ladder: Some(ladder), ask: None, ..TERMS };
     let top = bid(&sevens, &led("nobody", 0), Amount::MAX);
     assert!(matches!(top, Err(Rejection::NotOnIncrement { above: None, .. })));
 }
@@ -215,7 +227,7 @@ fn a_bid_off_the_grid_is_told_its_neighbours() {
 fn a_sold_auction_has_a_winner_and_holds_nothing() {
     let verdict = bid(&TERMS, &led("ann", 200), won(1900)).expect("a purchase");
     let sold = verdict.standing();
-    let leader = Leader { wallet: WalletId::from(2), maximum: won(1900), seq: 3 };
+    let leader = Leader { wallet: WalletId::from(2), maximum: won(1900), hold: won(1900), seq: 3 };
     assert_eq!((sold.state, sold.leader), (AuctionState::Sold, Some(leader)));
     assert_eq!((sold.price, sold.hold()), (Some(won(1900)), None));
     assert_eq!((next_minimum(&TERMS, sold), buy_now_offer(&TERMS, sold)), (None, None));
@@ -236,7 +248,7 @@ fn the_minimum_is_accepted_and_anything_less_is_not() {
 
 #[test]
 fn at_the_largest_amount_nobody_can_be_outbid() {
-    let terms = Terms { buy_now_price: None, ..TERMS };
+    let terms = Terms { ask: None, ..TERMS };
     let top = led("ann", Amount::MAX.minor());
     let rejection = Rejection::BelowMinimum { minimum: 1_000_000_000_000_050_i64.into() };
     assert_eq!(next_minimum(&terms, &top), None);

@@ -1,0 +1,410 @@
+//! The terms of an auction, as a host writes them down.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+
+use super::canonical::Canonical;
+use super::house_share::HouseShare;
+use super::increments::Increments;
+use crate::error::Error;
+use crate::money::{Amount, Currency};
+use crate::rules::{
+    Ask, AskPrice, Availability, Ladder, Micros, Pricing, Share, SoftClose, Table, Terms,
+    TermsError,
+};
+
+/// What an auction promises: how it is sold, the currency, the prices and the times.
+///
+/// An end is required: [`ends_at`](Self::ends_at) or [`ends_in`](Self::ends_in). All amounts are in the currency of the
+/// terms, more than zero and at most 10^15 minor units. Terms are checked when the auction is opened, and cannot change
+/// afterwards.
+///
+/// | format | made by |
+/// |---|---|
+/// | English: open ascending bids, each the price to pay | [`english`](Self::english) |
+/// | English with automatic bidding: a bid is a maximum | [`english`](Self::english), [`automatic_bidding`](Self::automatic_bidding) |
+/// | Dutch: a falling price, the first taker wins | [`dutch`](Self::dutch), [`dutch_in_steps`](Self::dutch_in_steps) |
+/// | fixed price: the first buyer wins | [`fixed_price`](Self::fixed_price) |
+///
+/// # Example: bids in whole tens, to be bought for 500
+///
+/// ```
+/// use std::time::Duration;
+/// use auction_ledger::{AuctionTerms, Currency};
+///
+/// let terms = AuctionTerms::english(Currency::EUR, 50.into(), 10.into())
+///     .multiple_of(10.into())
+///     .buy_now(500.into())
+///     .ends_in(Duration::from_secs(3 * 24 * 3600));
+/// assert_eq!(terms.currency(), Currency::EUR);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuctionTerms {
+    currency: Currency,
+    format: Format,
+    automatic: bool,
+    increments: Option<Increments>,
+    multiple_of: Option<Decimal>,
+    buy_now: Option<Decimal>,
+    buy_now_until: Option<Availability>,
+    reserve: Option<crate::Secret>,
+    acceptance_window: Option<Duration>,
+    soft_close: Option<Duration>,
+    soft_close_cap: Option<Duration>,
+    premium: Option<HouseShare>,
+    fee: Option<HouseShare>,
+    starts_at: Option<DateTime<Utc>>,
+    end: Option<End>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Format {
+    English { start_price: Decimal, increment: Decimal },
+    Fixed { price: Decimal },
+    Dutch { start: Decimal, floor: Decimal },
+    Steps(Vec<(Duration, Decimal)>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    At(DateTime<Utc>),
+    In(Duration),
+}
+
+impl AuctionTerms {
+    fn new(currency: Currency, format: Format) -> Self {
+        Self {
+            currency,
+            format,
+            automatic: false,
+            increments: None,
+            multiple_of: None,
+            buy_now: None,
+            buy_now_until: None,
+            reserve: None,
+            acceptance_window: None,
+            soft_close: None,
+            soft_close_cap: None,
+            premium: None,
+            fee: None,
+            starts_at: None,
+            end: None,
+        }
+    }
+
+    /// An English auction: open ascending bids, each the price to pay, the first at least `start_price` and every further
+    /// one at least `increment` above the price, also the leader's own.
+    #[must_use]
+    pub fn english(currency: Currency, start_price: Decimal, increment: Decimal) -> Self {
+        Self::new(currency, Format::English { start_price, increment })
+    }
+
+    /// A sale at a fixed price: nobody bids, and the first who [takes](crate::AuctionLedger::take) it wins. Not taken until
+    /// the end, it is unsold.
+    #[must_use]
+    pub fn fixed_price(currency: Currency, price: Decimal) -> Self {
+        Self::new(currency, Format::Fixed { price })
+    }
+
+    /// A Dutch auction: nobody bids, the price falls in a line from `start` at the start of the auction to `floor` at its end,
+    /// and the first who [takes](crate::AuctionLedger::take) it wins. Not taken until the end, it is unsold.
+    ///
+    /// The price is `ceil((start * remaining + floor * elapsed) / duration)` in minor units, by the database's clock. The floor
+    /// may be zero.
+    #[must_use]
+    pub fn dutch(currency: Currency, start: Decimal, floor: Decimal) -> Self {
+        Self::new(currency, Format::Dutch { start, floor })
+    }
+
+    /// A Dutch auction whose price falls in steps: from each span after the start of the auction on, its price. The first span
+    /// is zero, there are at most 16, and each price is less than the one before.
+    #[must_use]
+    pub fn dutch_in_steps(
+        currency: Currency,
+        steps: impl IntoIterator<Item = (Duration, Decimal)>,
+    ) -> Self {
+        Self::new(currency, Format::Steps(steps.into_iter().collect()))
+    }
+
+    /// A bid is a maximum, and the ledger bids for whoever placed it: the leader pays the runner-up's maximum and an increment
+    /// on it, and never more than the own maximum. The whole maximum is held. Default: a bid is the price to pay.
+    ///
+    /// The earlier of two equal maxima leads, at a price equal to it; a leader can be outbid by less than an increment; a bid
+    /// that does not lead raises the price at once, and holds nothing. Whoever leads can raise the own maximum by any amount:
+    /// the price moves only where the old maximum had capped it.
+    #[must_use]
+    pub fn automatic_bidding(mut self) -> Self {
+        self.automatic = true;
+        self
+    }
+
+    /// The increments by price, instead of the one given to [`english`](Self::english): for the next minimum at the current
+    /// price, for the price of automatic bidding at the runner-up's maximum.
+    #[must_use]
+    pub fn increments(mut self, increments: Increments) -> Self {
+        self.increments = Some(increments);
+        self
+    }
+
+    /// Bids must be multiples of `step`, counted from zero. The start price, the increments, the reserve and the buy-now price
+    /// must be too. Default: any amount of the currency.
+    #[must_use]
+    pub fn multiple_of(mut self, step: Decimal) -> Self {
+        self.multiple_of = Some(step);
+        self
+    }
+
+    /// The auction can be bought at `price`, which must be above the start price and not below the reserve. A bid at or above
+    /// it, while it is offered, buys at it. Default: it cannot. How long: [`buy_now_until`](Self::buy_now_until).
+    #[must_use]
+    pub fn buy_now(mut self, price: Decimal) -> Self {
+        self.buy_now = Some(price);
+        self
+    }
+
+    /// How long the buy-now price is offered. Default: until the price reaches it.
+    #[must_use]
+    pub fn buy_now_until(mut self, until: Availability) -> Self {
+        self.buy_now_until = Some(until);
+        self
+    }
+
+    /// A hidden least price: below it the auction is not sold. Nobody is told how much it is, only whether it is met; a maximum
+    /// equal to it meets it, and the first that does makes the price jump to it. It can be
+    /// [lowered](crate::AuctionLedger::lower_reserve) and never raised. Default: none.
+    #[must_use]
+    pub fn reserve(mut self, reserve: Decimal) -> Self {
+        self.reserve = Some(crate::Secret::new(reserve));
+        self
+    }
+
+    /// For how long after the end, at most 30 days, the seller can
+    /// [accept](crate::AuctionLedger::accept_below_reserve) a price below the reserve; until then the leader's money stays
+    /// held. Default: an auction below its reserve is unsold at its end.
+    #[must_use]
+    pub fn acceptance_window(mut self, window: Duration) -> Self {
+        self.acceptance_window = Some(window);
+        self
+    }
+
+    /// Soft close, in the reset form: a bid that changes the leader or the price leaves at least `window` until the end, which
+    /// moves to `max(end, now + window)`. At most a day. A refused bid and a silent raise of the own maximum move nothing.
+    /// Default: the end is fixed.
+    #[must_use]
+    pub fn soft_close(mut self, window: Duration) -> Self {
+        self.soft_close = Some(window);
+        self
+    }
+
+    /// How far behind the original end a soft close can move it, at most 30 days. Default: as far as bids arrive.
+    #[must_use]
+    pub fn soft_close_at_most(mut self, cap: Duration) -> Self {
+        self.soft_close_cap = Some(cap);
+        self
+    }
+
+    /// The buyer's premium: what the buyer pays to the house on top of the price. A bid holds it too. Default: none.
+    #[must_use]
+    pub fn premium(mut self, premium: HouseShare) -> Self {
+        self.premium = Some(premium);
+        self
+    }
+
+    /// The seller's fee: what the house keeps of the price, at most all of it. Default: none.
+    #[must_use]
+    pub fn fee(mut self, fee: HouseShare) -> Self {
+        self.fee = Some(fee);
+        self
+    }
+
+    /// The first instant at which a bid counts, truncated to microseconds. Default: the opening.
+    #[must_use]
+    pub fn starts_at(mut self, at: DateTime<Utc>) -> Self {
+        self.starts_at = Some(at);
+        self
+    }
+
+    /// The first instant at which no bid counts any more, truncated to microseconds.
+    #[must_use]
+    pub fn ends_at(mut self, at: DateTime<Utc>) -> Self {
+        self.end = Some(End::At(at));
+        self
+    }
+
+    /// The end, counted from the start of the auction.
+    #[must_use]
+    pub fn ends_in(mut self, duration: Duration) -> Self {
+        self.end = Some(End::In(duration));
+        self
+    }
+
+    /// The currency of the amounts.
+    #[must_use]
+    pub fn currency(&self) -> Currency {
+        self.currency
+    }
+
+    /// The canonical encoding. What came later than the first release is encoded only where it is set, behind its name, so
+    /// that a request without it keeps its hash.
+    pub(super) fn encode(&self, request: Canonical) -> Canonical {
+        let micros = |at: DateTime<Utc>| at.timestamp_micros();
+        let (at, within) = match self.end {
+            Some(End::At(at)) => (Some(micros(at)), None),
+            Some(End::In(duration)) => (None, Some(span(duration))),
+            None => (None, None),
+        };
+        let request = request.text(self.currency.code()).number(self.currency.exponent());
+        let request = match &self.format {
+            Format::English { start_price, increment } => {
+                request.amount(*start_price).amount(*increment)
+            }
+            Format::Fixed { price } => request.text("fixed_price").amount(*price),
+            Format::Dutch { start, floor } => request.text("dutch").amount(*start).amount(*floor),
+            Format::Steps(steps) => {
+                let request = request.text("dutch_in_steps").number(count(steps.len()));
+                steps.iter().fold(request, |request, (after, price)| {
+                    request.number(span(*after)).amount(*price)
+                })
+            }
+        };
+        let request = request
+            .optional(self.multiple_of, Canonical::amount)
+            .optional(self.buy_now, Canonical::amount)
+            .optional(self.starts_at.map(micros), Canonical::number)
+            .optional(at, Canonical::number)
+            .optional(within, Canonical::number);
+        let spans = [
+            ("acceptance_window", self.acceptance_window),
+            ("soft_close", self.soft_close),
+            ("soft_close_at_most", self.soft_close_cap),
+        ];
+        let until = self.buy_now_until.map(|until| format!("{until:?}"));
+        let request = request
+            .set("automatic_bidding", self.automatic.then_some(1), Canonical::number)
+            .set("increments", self.increments.as_ref(), |request, all| all.encode(request))
+            .set("buy_now_until", until.as_deref(), Canonical::text)
+            .set("reserve", self.reserve.map(crate::Secret::reveal), Canonical::amount)
+            .set("premium", self.premium.as_ref(), |request, share| share.encode(request))
+            .set("fee", self.fee.as_ref(), |request, share| share.encode(request));
+        spans.into_iter().fold(request, |request, (name, duration)| {
+            request.set(name, duration.map(span), Canonical::number)
+        })
+    }
+
+    /// The terms in minor units and microseconds, checked. `now` is the start if none was given.
+    pub(super) fn promise(&self, now: Micros) -> Result<Terms, Error> {
+        let starts_at = self.starts_at.map_or(now, Micros::from);
+        let ends_at = match self.end.ok_or(TermsError::MissingEnd)? {
+            End::At(at) => at.into(),
+            End::In(duration) => starts_at.plus(micros(duration)),
+        };
+        let ladder = self.ladder()?;
+        if ladder.is_none() {
+            self.require_no_bids()?;
+        }
+        let soft_close = self.soft_close.map(|window| SoftClose {
+            window: micros(window),
+            at_most: self.soft_close_cap.map(micros),
+        });
+        let share = |what, share: Option<&HouseShare>| {
+            share.map(|share| share.share(what, self.currency)).transpose()
+        };
+        let terms = Terms {
+            currency: self.currency,
+            ladder,
+            ask: self.ask()?,
+            reserve: self
+                .reserve
+                .map(|reserve| self.amount("reserve", reserve.reveal()))
+                .transpose()?,
+            acceptance_window: self.acceptance_window.map_or(0, micros),
+            soft_close,
+            premium: share("buyer's premium", self.premium.as_ref())?.unwrap_or(Share::NONE),
+            fee: share("seller's fee", self.fee.as_ref())?.unwrap_or(Share::NONE),
+            starts_at,
+            ends_at,
+        };
+        Ok(terms.validated()?)
+    }
+
+    fn amount(&self, what: &'static str, value: Decimal) -> Result<Amount, Error> {
+        self.currency.amount(value).map_err(|error| Error::InvalidAmount { what, error })
+    }
+
+    fn ladder(&self) -> Result<Option<Ladder>, Error> {
+        let Format::English { start_price, increment } = self.format else {
+            return Ok(None);
+        };
+        let start_price = self.amount("start price", start_price)?;
+        let increment = match &self.increments {
+            Some(increments) => increments.increment(self.currency)?,
+            None => Increments::fixed(increment).increment(self.currency)?,
+        };
+        let multiple_of = self.multiple_of.map(|step| self.amount("multiple", step)).transpose()?;
+        let pricing = if self.automatic { Pricing::Automatic } else { Pricing::OwnBid };
+        Ok(Some(Ladder { start_price, increment, multiple_of, pricing }))
+    }
+
+    fn ask(&self) -> Result<Option<Ask>, Error> {
+        let price = match &self.format {
+            Format::English { .. } => {
+                let price = self.buy_now.map(|price| self.amount("buy-now price", price));
+                let until = self.buy_now_until.unwrap_or(Availability::UntilPriceReaches);
+                let price = price.transpose()?.map(AskPrice::Constant);
+                return Ok(price.map(|price| Ask { price, until }));
+            }
+            Format::Fixed { price } => AskPrice::Constant(self.amount("price", *price)?),
+            Format::Dutch { start, floor } => {
+                let start = self.amount("start price", *start)?;
+                AskPrice::Linear {
+                    start,
+                    floor: or_zero(*floor, |floor| self.amount("floor", floor))?,
+                }
+            }
+            Format::Steps(steps) => {
+                let rows = steps.iter().map(|(after, price)| {
+                    Ok((micros(*after), self.amount("price of a step", *price)?.minor()))
+                });
+                let rows = rows.collect::<Result<Vec<_>, Error>>()?;
+                AskPrice::Steps(Table::new(rows).ok_or(TermsError::NotATable)?)
+            }
+        };
+        Ok(Some(Ask { price, until: Availability::Always }))
+    }
+
+    /// What only bids can have was not asked for.
+    fn require_no_bids(&self) -> Result<(), TermsError> {
+        let settings = [
+            ("automatic bidding", self.automatic),
+            ("an increment", self.increments.is_some()),
+            ("a multiple", self.multiple_of.is_some()),
+            ("a buy-now price", self.buy_now.is_some() || self.buy_now_until.is_some()),
+            ("a soft close", self.soft_close_cap.is_some()),
+        ];
+        let what = settings.into_iter().find(|(_, set)| *set).map(|(what, _)| what);
+        what.map_or(Ok(()), |what| Err(TermsError::NeedsBids { what }))
+    }
+}
+
+/// An amount, or nothing of it.
+pub(super) fn or_zero(
+    value: Decimal,
+    amount: impl FnOnce(Decimal) -> Result<Amount, Error>,
+) -> Result<Amount, Error> {
+    if value.is_zero() { Ok(Amount::ZERO) } else { amount(value) }
+}
+
+pub(super) fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// A duration in microseconds, as long as there are.
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn span(duration: Duration) -> i128 {
+    i128::try_from(duration.as_micros()).unwrap_or(i128::MAX)
+}
