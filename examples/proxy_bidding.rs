@@ -47,7 +47,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!(cid.price, 18.into());
     assert_eq!(ledger.wallet("cid", Currency::USD).await?.held, 40.into());
 
-    let low = ledger.place_bid(auction, "bob", 18.into()).await.unwrap_err();
+    let low =
+        ledger.place_bid(auction, "bob", 18.into()).await.expect_err("Cid's maximum is higher");
     let minimum = Decimal::new(18_50, 2);
     assert_eq!(low.rejection(), Some(&Rejection::BelowMinimum { minimum }));
     println!("bob bids 18.00: {low}");

@@ -55,15 +55,16 @@ pub use error::{Error, TextError};
 pub use event::{AuctionEvent, EventKind, SaleKind};
 pub use id::{AuctionId, OperationId, UserId, UserIdError, WalletId};
 pub use ledger::{
-    AcceptBelowReserve, ActRecord, Auction, AuctionLedger, AuctionTerms, Audit, AuditPosition,
-    AuditReport, AuditedRows, Balance, Bid, BidRecord, BuyNow, Cancel, Cancellation, Change,
-    Checkup, CloseEarly, CommandRef, CommandStatus, Conservation, Deposit, Doctor, Entry, Extend,
-    Finding, GetActs, GetAuction, GetBalanceAt, GetBids, GetEntries, GetWallet, HouseShare,
-    Increments, LowerReserve, OpenAuction, Outbid, PlaceBid, Purchase, Record, Sale, Settle,
-    Settlement, SettlementMismatch, Sweep, Symptom, Take, Wallet, Withdraw,
+    AcceptBelowReserve, ActRecord, Auction, AuctionLedger, AuctionTerms, AuctionView, Audit,
+    AuditPosition, AuditReport, AuditedRows, Balance, Bid, BidRecord, BuyNow, Cancel, Cancellation,
+    Change, Checkup, CloseEarly, CommandRef, CommandStatus, Conservation, Deposit, Doctor,
+    EligibilityCheck, Entry, Extend, Finding, GetActs, GetAuction, GetAuctionFor, GetAuctions,
+    GetBalanceAt, GetBids, GetEntries, GetHolds, GetWallet, Hold, HouseShare, Increments,
+    LowerReserve, OpenAuction, Outbid, PlaceBid, Purchase, Record, Sale, Settle, Settlement,
+    SettlementMismatch, Sweep, Symptom, Take, Wallet, Withdraw,
 };
 pub use money::{AmountError, Currency, CurrencyError};
-pub use rules::{AuctionState, Availability, Rejection, TermsError};
+pub use rules::{AuctionState, Availability, Eligibility, Rejection, TermsError};
 pub use secret::Secret;
 #[cfg(feature = "testing")]
 pub use sink::RecordingSink;

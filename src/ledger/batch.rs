@@ -31,7 +31,7 @@ use crate::error::{self, Error};
 use crate::event::AuctionEvent;
 use crate::id::{AuctionId, OperationId, UserId, WalletId};
 use crate::money::BALANCE_MAX;
-use crate::rules::{self, Actor, Funds, MoveKind, Rejection, Verdict};
+use crate::rules::{self, Actor, Eligibility, Funds, MoveKind, Party, Rejection, Verdict};
 use crate::unit_of_work::UnitOfWork;
 
 /// What somebody wants of an auction.
@@ -196,6 +196,8 @@ struct Fold {
     /// The place of each accepted command in the list, its auction and its events.
     events: Vec<(usize, AuctionId, Vec<AuctionEvent>)>,
     keys: Keys,
+    /// What the host says of whoever bids or buys.
+    eligibility: BTreeMap<(AuctionId, UserId), Eligibility>,
     /// How many commands there were before this one.
     place: usize,
 }
@@ -224,8 +226,9 @@ impl Fold {
             let locked = store::lock_wallets(uow, &ledger.clock, &wallets, &owners).await?;
             (lots, locked)
         };
+        let eligibility = ledger.gatekeeper.ask(uow, commands).await?;
         let (changed, changes, events) = (BTreeSet::new(), Changes::default(), Vec::new());
-        Ok(Self { locked, lots, changed, changes, events, keys, place: 0 })
+        Ok(Self { locked, lots, changed, changes, events, keys, eligibility, place: 0 })
     }
 
     /// Judges one command, unless its key says what it was answered.
@@ -277,7 +280,8 @@ impl Fold {
             Wish::Cancel => rules::Command::Cancel { by },
         };
         let now = self.locked.now_after(lot.standing.last_at);
-        let verdict = rules::decide(&lot.terms, &lot.standing, &wish, funds, now)?;
+        let party = Party { funds, eligibility: self.eligibility_of(command) };
+        let verdict = rules::decide(&lot.terms, &lot.standing, &wish, party, now)?;
         self.rehearse(&lot, &verdict)?;
         // From here the command must succeed: every refusal has been given above.
         let operation = command.once.operation;
@@ -300,6 +304,13 @@ impl Fold {
         let command = CommandRef::on_auction(operation, lot.id, verdict.standing().seq);
         self.lots.insert(lot.id, Lot { standing: *verdict.standing(), ..lot });
         Ok((Done::silent(outcome, command), events))
+    }
+
+    /// What the host says of whoever gives the command; without a check, that they may bid.
+    fn eligibility_of(&self, command: &Command) -> Eligibility {
+        let user = command.user.clone();
+        let answer = user.and_then(|user| self.eligibility.get(&(command.auction, user)));
+        answer.copied().unwrap_or_default()
     }
 
     /// Goes through the moves without making them: a wallet must be able to hold what it receives, and to give what the

@@ -8,6 +8,7 @@ mod canonical;
 mod close;
 mod dispatch;
 mod doctor;
+mod eligibility;
 mod extend;
 mod history;
 mod house;
@@ -29,6 +30,7 @@ mod store;
 mod stored;
 mod take;
 mod terms_row;
+mod view;
 mod wallet;
 
 use chrono::{DateTime, Utc};
@@ -43,6 +45,7 @@ pub use self::audit::{
 pub use self::buy_now::BuyNow;
 pub use self::close::{Cancel, Cancellation, CloseEarly};
 pub use self::doctor::{Checkup, Doctor, Symptom};
+pub use self::eligibility::EligibilityCheck;
 pub use self::extend::{Change, Extend};
 pub use self::history::{ActRecord, BidRecord, GetActs, GetBids};
 pub use self::house_share::HouseShare;
@@ -55,9 +58,11 @@ pub use self::query::{Auction, GetAuction, GetWallet};
 pub use self::reserve::{AcceptBelowReserve, LowerReserve};
 pub use self::settle::{Sale, Settle, Settlement, Sweep};
 pub use self::take::Take;
+pub use self::view::{AuctionView, GetAuctionFor, GetAuctions, GetHolds, Hold};
 pub use self::wallet::{Deposit, Wallet, Withdraw};
 
 use self::dispatch::Dispatch;
+use self::eligibility::Gatekeeper;
 use crate::clock::Clock;
 use crate::id::{AuctionId, OperationId, UserId};
 use crate::money::Currency;
@@ -106,6 +111,7 @@ pub struct AuctionLedger {
     clock: Clock,
     retry: Retry,
     dispatch: Dispatch,
+    gatekeeper: Gatekeeper,
 }
 
 impl AuctionLedger {
@@ -114,7 +120,13 @@ impl AuctionLedger {
     /// The tables must be there: add the migrations of `auction-ledger-migration` to your own, or run its `Migrator`.
     #[must_use]
     pub fn new(db: DatabaseConnection) -> Self {
-        Self { db, clock: Clock::default(), retry: Retry::default(), dispatch: Dispatch::default() }
+        Self {
+            db,
+            clock: Clock::default(),
+            retry: Retry::default(),
+            dispatch: Dispatch::default(),
+            gatekeeper: Gatekeeper::default(),
+        }
     }
 
     /// Sets how often a verb that runs in a unit of work of its own is run again.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store;
 use super::wallet::Wallet;
-use super::{AuctionLedger, history};
+use super::{AuctionLedger, view};
 use crate::entity::auction;
 use crate::error::Error;
 use crate::id::{AuctionId, UserId};
@@ -210,11 +210,8 @@ impl GetAuction<'_> {
     async fn read<C: ConnectionTrait>(&self, connection: &C) -> Result<Auction, Error> {
         let row = auction::Entity::find_by_id(self.auction.get()).one(connection).await?;
         let row = row.ok_or(Error::UnknownAuction { auction: self.auction })?;
-        let leader = row.leader_wallet_id.or(row.winner_wallet_id);
-        let ids = [Some(row.seller_wallet_id), leader];
-        let users = history::users(connection, ids.into_iter().flatten()).await?;
-        let user = |id: i64| users.get(&id).cloned().ok_or_else(|| history::vanished(id));
-        Auction::of(&row, user(row.seller_wallet_id)?, leader.map(user).transpose()?)
+        let auction = view::named(connection, std::slice::from_ref(&row)).await?.pop();
+        auction.ok_or(Error::UnknownAuction { auction: self.auction })
     }
 }
 

@@ -215,7 +215,7 @@ fn share_values(row: &house::Model) -> Vec<Value> {
     ]
 }
 
-fn state_row(state: AuctionState) -> auction::State {
+pub(super) fn state_row(state: AuctionState) -> auction::State {
     match state {
         AuctionState::Open => auction::State::Open,
         AuctionState::Sold => auction::State::Sold,

@@ -13,7 +13,9 @@
 use super::ask::{ask_at, buy_now_offer};
 use super::terms::{Ladder, Pricing};
 use super::verdict::Sale;
-use super::{AuctionState, Leader, Micros, Rejection, Released, Standing, Terms, Verdict};
+use super::{
+    AuctionState, Eligibility, Leader, Micros, Rejection, Released, Standing, Terms, Verdict,
+};
 use crate::{id::WalletId, money::Amount};
 
 /// What somebody wants to do. A user without a wallet is `None`: known to nobody, and without
@@ -59,20 +61,35 @@ impl Funds {
     pub(crate) const NONE: Self = Self { available: 0 };
 }
 
+/// What is known of whoever gives the command, read under the auction's lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Party {
+    pub(crate) funds: Funds,
+    /// What the host says of them.
+    pub(crate) eligibility: Eligibility,
+}
+
+impl From<Funds> for Party {
+    /// Somebody who may bid.
+    fn from(funds: Funds) -> Self {
+        Self { funds, eligibility: Eligibility::Eligible }
+    }
+}
+
 /// Judges one command.
 ///
-/// `now` is never behind `standing.last_at`; the caller sees to that, and reads `funds` under the
-/// wallet's lock.
+/// `now` is never behind `standing.last_at`; the caller sees to that, and reads what is known of the `party` under the
+/// locks.
 /// Allocates nothing if the answer is yes.
 pub(crate) fn decide(
     terms: &Terms,
     standing: &Standing,
     command: &Command,
-    funds: Funds,
+    party: impl Into<Party>,
     now: Micros,
 ) -> Result<Verdict, Rejection> {
     debug_assert!(standing.last_at <= now, "an auction's clock never goes back");
-    let case = Case { terms, standing, funds, now };
+    let case = Case { terms, standing, party: party.into(), now };
     let verdict = match *command {
         Command::Bid { bidder, maximum } => case.bid(bidder, maximum)?,
         Command::Take { taker, limit } => case.take(taker, limit)?,
@@ -95,6 +112,19 @@ pub(crate) fn next_minimum(terms: &Terms, standing: &Standing) -> Option<Amount>
     Amount::from_minor(minimum(terms, ladder, standing))
 }
 
+/// The same for somebody with a maximum of `own` that leads: with automatic bidding it need only be above that.
+pub(crate) fn next_minimum_of(
+    terms: &Terms,
+    standing: &Standing,
+    own: Option<Amount>,
+) -> Option<Amount> {
+    let ladder = terms.ladder.as_ref().filter(|_| standing.state == AuctionState::Open)?;
+    match own.filter(|_| ladder.pricing == Pricing::Automatic) {
+        Some(own) => Amount::from_minor(ladder.round_up(own.minor().checked_add(1)?)),
+        None => next_minimum(terms, standing),
+    }
+}
+
 /// The next minimum in minor units, a multiple where the terms ask for one. It may be more than an
 /// amount can be.
 fn minimum(terms: &Terms, ladder: &Ladder, standing: &Standing) -> i64 {
@@ -111,7 +141,7 @@ fn minimum(terms: &Terms, ladder: &Ladder, standing: &Standing) -> i64 {
 pub(super) struct Case<'a> {
     pub(super) terms: &'a Terms,
     pub(super) standing: &'a Standing,
-    funds: Funds,
+    party: Party,
     pub(super) now: Micros,
 }
 
@@ -123,6 +153,7 @@ impl Case<'_> {
         if bidder == Some(self.standing.seller) {
             return Err(Rejection::SellerCannotBid);
         }
+        self.require_eligible()?;
         if let Some(price) =
             buy_now_offer(self.terms, self.standing).filter(|price| *price <= maximum)
         {
@@ -163,6 +194,7 @@ impl Case<'_> {
         if taker == Some(self.standing.seller) {
             return Err(Rejection::SellerCannotBuy);
         }
+        self.require_eligible()?;
         if limit.is_some_and(|limit| limit < price) {
             return Err(Rejection::AboveLimit { price: self.terms.currency.decimal(price) });
         }
@@ -243,6 +275,13 @@ impl Case<'_> {
         Ok(())
     }
 
+    fn require_eligible(&self) -> Result<(), Rejection> {
+        match self.party.eligibility {
+            why if !why.is_eligible() => Err(Rejection::NotEligible { why }),
+            _ => Ok(()),
+        }
+    }
+
     /// What is paid for a hammer price.
     fn payable(&self, hammer: Amount) -> Result<Amount, Rejection> {
         self.terms.with_premium(hammer).ok_or_else(|| self.too_large())
@@ -261,10 +300,10 @@ impl Case<'_> {
         let own_hold = self.standing.hold_of(wallet);
         let needed = amount.checked_sub(own_hold).unwrap_or(Amount::ZERO);
         match wallet {
-            Some(wallet) if needed.minor() <= self.funds.available => Ok((wallet, needed)),
+            Some(wallet) if needed.minor() <= self.party.funds.available => Ok((wallet, needed)),
             _ => Err(Rejection::InsufficientFunds {
                 needed: self.terms.currency.decimal(needed),
-                available: self.terms.currency.decimal_of_minor(self.funds.available),
+                available: self.terms.currency.decimal_of_minor(self.party.funds.available),
             }),
         }
     }

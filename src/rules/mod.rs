@@ -7,6 +7,7 @@
 mod ask;
 mod close;
 mod decide;
+mod eligibility;
 mod increment;
 mod instant;
 #[cfg(test)]
@@ -22,8 +23,9 @@ mod terms_error;
 mod verdict;
 
 pub use ask::Availability;
-pub(crate) use ask::{Ask, AskPrice, buy_now_offer};
-pub(crate) use decide::{Actor, Command, Funds, decide, next_minimum};
+pub(crate) use ask::{Ask, AskPrice, ask_at, buy_now_offer};
+pub(crate) use decide::{Actor, Command, Funds, Party, decide, next_minimum, next_minimum_of};
+pub use eligibility::Eligibility;
 pub(crate) use increment::Increment;
 pub(crate) use instant::Micros;
 pub use rejection::Rejection;

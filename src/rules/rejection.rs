@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
-use super::AuctionState;
+use super::{AuctionState, Eligibility};
 
 /// The rules said no. Nothing was written, and no money moved.
 ///
@@ -14,13 +14,14 @@ use super::AuctionState;
 ///
 /// - a bid: [`Closed`](Self::Closed), [`NotOpenYet`](Self::NotOpenYet), [`Ended`](Self::Ended),
 ///   [`TakesNoBids`](Self::TakesNoBids), [`SellerCannotBid`](Self::SellerCannotBid),
+///   [`NotEligible`](Self::NotEligible),
 ///   [`NotAboveOwnMaximum`](Self::NotAboveOwnMaximum) or [`BelowMinimum`](Self::BelowMinimum),
 ///   [`NotOnIncrement`](Self::NotOnIncrement), [`TooLarge`](Self::TooLarge),
 ///   [`InsufficientFunds`](Self::InsufficientFunds),
 ///   and [`BalanceTooLarge`](Self::BalanceTooLarge) if it buys;
 /// - a purchase: [`Closed`](Self::Closed), [`NotOpenYet`](Self::NotOpenYet),
 ///   [`Ended`](Self::Ended), [`BuyNowUnavailable`](Self::BuyNowUnavailable),
-///   [`SellerCannotBuy`](Self::SellerCannotBuy), [`AboveLimit`](Self::AboveLimit),
+///   [`SellerCannotBuy`](Self::SellerCannotBuy), [`NotEligible`](Self::NotEligible), [`AboveLimit`](Self::AboveLimit),
 ///   [`InsufficientFunds`](Self::InsufficientFunds), [`BalanceTooLarge`](Self::BalanceTooLarge);
 /// - a settlement: [`Closed`](Self::Closed) (cancelled), [`NotEnded`](Self::NotEnded),
 ///   [`AwaitingSeller`](Self::AwaitingSeller), [`BalanceTooLarge`](Self::BalanceTooLarge);
@@ -125,6 +126,12 @@ pub enum Rejection {
     /// The seller never buys the own auction.
     #[error("a seller cannot buy their own auction")]
     SellerCannotBuy,
+    /// The host's own data say that the user may not bid on the auction, nor buy it.
+    #[error("the user is not eligible: {why}")]
+    NotEligible {
+        /// What they say.
+        why: Eligibility,
+    },
     /// What is asked now is more than the buyer's limit.
     #[error("{price} is asked")]
     AboveLimit {

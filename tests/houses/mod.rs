@@ -3,7 +3,9 @@
 mod automatic;
 mod buy_now;
 mod dutch;
+mod eligibility;
 mod house_share;
+mod pages;
 mod random;
 mod reserve;
 mod secrets;

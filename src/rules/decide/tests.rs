@@ -263,3 +263,28 @@ fn the_end_that_counts_is_the_one_of_the_standing() {
     let terms = Terms { ends_at: Micros::new(15), ..TERMS };
     assert!(bid(&terms, &led("nobody", 0), won(150)).is_ok());
 }
+
+/// Whoever may not bid is told so before anything about prices, and after everything about the auction.
+#[test]
+fn eligibility_comes_before_the_price() {
+    let deposit = |held: i64| Eligibility::Deposit { required: 10.into(), held: held.into() };
+    let told = |who: &str, eligibility, now| {
+        let command = Command::Bid { bidder: wallet(who), maximum: won(1) };
+        let party = Party { funds: Funds::NONE, eligibility };
+        decide(&TERMS, &led("bob", 200), &command, party, Micros::new(now)).expect_err("too low")
+    };
+    let why = Eligibility::Banned;
+    assert!(matches!(told("ann", why, 20), Rejection::Ended { .. }));
+    assert_eq!(told("seller", why, 15), Rejection::SellerCannotBid);
+    for why in [Eligibility::Banned, Eligibility::NotOnList, deposit(9)] {
+        assert_eq!(told("ann", why, 15), Rejection::NotEligible { why });
+        let command = Command::Take { taker: wallet("ann"), limit: Some(won(1)) };
+        let party = Party { funds: Funds::NONE, eligibility: why };
+        let taken = decide(&TERMS, &led("bob", 200), &command, party, Micros::new(15));
+        assert_eq!(taken, Err(Rejection::NotEligible { why }));
+    }
+    for eligibility in [Eligibility::Eligible, deposit(10)] {
+        assert_eq!(told("ann", eligibility, 15), Rejection::BelowMinimum { minimum: 250.into() });
+    }
+    assert_eq!(deposit(9).to_string(), "a deposit of 10 is required and 9 is held");
+}
