@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use auction_ledger::entity::{auction, wallet};
 use auction_ledger::unit_of_work::{Atomic, LockWait};
-use auction_ledger::{AuctionId, AuctionTerms, BroadcastSink, Error, RecordingSink};
+use auction_ledger::{
+    AuctionId, AuctionState, AuctionTerms, BroadcastSink, CommandStatus, Error, RecordingSink,
+};
 use chrono::TimeDelta;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
@@ -16,22 +18,54 @@ use super::{WON, until};
 use crate::support::{Database, on_every_backend, scale};
 
 /// Everything that only reads, and what is refused before it writes.
-const QUERIES: [&str; 8] =
-    ["auction", "bids", "acts", "wallet", "entries", "balance_at", "settle again", "a refusal"];
+const QUERIES: [&str; 16] = [
+    "auction",
+    "auction_for",
+    "auctions",
+    "holds",
+    "bids",
+    "acts",
+    "wallet",
+    "entries",
+    "balance_at",
+    "outcome",
+    "audit",
+    "doctor",
+    "settle again",
+    "a key again",
+    "a refusal",
+    "a refusal with a key",
+];
 
 fn query<'b>(bench: &'b Bench<'_>, name: &'static str, auction: AuctionId) -> Act<'b> {
     let ledger = &bench.ledger;
     Box::pin(async move {
         match name {
             "auction" => ledger.auction(auction).await.map(drop),
+            "auction_for" => ledger.auction_for(auction, "ann").await.map(drop),
+            "auctions" => ledger.auctions(AuctionState::Sold).await.map(drop),
+            "holds" => ledger.holds("ann", WON).await.map(drop),
             "bids" => ledger.bids(auction).await.map(drop),
             "acts" => ledger.acts(auction).await.map(drop),
             "wallet" => ledger.wallet("ann", WON).await.map(drop),
             "entries" => ledger.entries("ann", WON).await.map(drop),
             "balance_at" => ledger.balance_at("ann", WON, bench.clock.now()).await.map(drop),
+            "outcome" => {
+                let settled = ledger.settle(auction).await?;
+                let status = ledger.outcome(&settled.command()).await?;
+                assert_eq!(status, CommandStatus::Committed);
+                Ok(())
+            }
+            "audit" => ledger.audit().auctions(auction..=auction).await.map(|report| {
+                assert!(report.is_clean(), "{report:?}");
+            }),
+            "doctor" => ledger.doctor().await.map(drop),
             "settle again" => ledger.settle(auction).await.map(drop),
-            "a refusal" => {
-                let refused = ledger.place_bid(auction, "bob", 30.into()).await;
+            "a key again" => ledger.close_early(auction).key(key(auction)).await.map(drop),
+            "a refusal" | "a refusal with a key" => {
+                let bid = ledger.place_bid(auction, "bob", 30.into());
+                let bid = if name == "a refusal" { bid } else { bid.key("refused") };
+                let refused = bid.await;
                 assert!(matches!(refused, Err(Error::Rejected(_))), "{refused:?}");
                 Ok(())
             }
@@ -40,10 +74,15 @@ fn query<'b>(bench: &'b Bench<'_>, name: &'static str, auction: AuctionId) -> Ac
     })
 }
 
+/// Of the request that closed it.
+fn key(auction: AuctionId) -> String {
+    format!("close {auction}")
+}
+
 /// An auction with bids that is sold.
 async fn sold(bench: &Bench<'_>) -> Result<AuctionId, Error> {
     let auction = Verb::Outbid.prepare(bench).await?.auction;
-    bench.host.close_early(auction).await?;
+    bench.host.close_early(auction).key(key(auction)).await?;
     Ok(auction)
 }
 
@@ -97,6 +136,22 @@ on_every_backend! {
                 assert_eq!((swept.settled.len(), swept.failed.len()), (3, 0));
                 Ok(())
             })
+        })
+        .await?;
+        bench.end().await?;
+    }
+
+    async fn a_purge_dropped_anywhere_has_purged_some_keys_and_no_money(world: &World) {
+        let bench = Bench::new(world).await?;
+        let keys = async |bench: &Bench<'_>| {
+            for number in 0..3 {
+                bench.host.deposit("ann", WON, 1.into()).key(format!("{number}")).await?;
+            }
+            bench.clock.advance(TimeDelta::seconds(2));
+            Ok(())
+        };
+        sweep(&bench, "purge_keys", Stores::Parts, keys, |bench, (), _| {
+            Box::pin(async move { bench.ledger.purge_keys(Duration::from_secs(1)).await.map(drop) })
         })
         .await?;
         bench.end().await?;

@@ -2,7 +2,7 @@
 
 use auction_ledger::unit_of_work::UnitOfWork;
 use auction_ledger::{AuctionId, AuctionLedger, AuctionTerms, Error};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta};
 
 use super::WON;
 use super::bench::Bench;
@@ -28,11 +28,23 @@ pub(super) enum Verb {
     /// With a winner.
     Settle,
     CloseEarly,
+    /// Below a reserve.
+    AcceptBelowReserve,
+    /// To where the leader meets it.
+    LowerReserve,
+    /// Before the first bid.
+    Extend,
     Cancel,
+    KeyedDeposit,
+    KeyedOpen,
+    /// The leader's hold is released.
+    KeyedBid,
+    /// With a leader.
+    KeyedBuy,
 }
 
 impl Verb {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::Deposit,
         Self::FirstDeposit,
         Self::Withdraw,
@@ -45,15 +57,26 @@ impl Verb {
         Self::Buy,
         Self::Settle,
         Self::CloseEarly,
+        Self::AcceptBelowReserve,
+        Self::LowerReserve,
+        Self::Extend,
         Self::Cancel,
+        Self::KeyedDeposit,
+        Self::KeyedOpen,
+        Self::KeyedBid,
+        Self::KeyedBuy,
     ];
 
     /// A fresh auction for the verbs that need one.
     pub(super) async fn prepare(self, bench: &Bench<'_>) -> Result<Scene, Error> {
         let terms = AuctionTerms::english(WON, 10.into(), 1.into()).buy_now(500.into());
+        let terms = match self {
+            Self::AcceptBelowReserve | Self::LowerReserve => terms.reserve(400.into()),
+            _ => terms,
+        };
         let end = bench.clock.now() + TimeDelta::seconds(1);
         let auction = bench.host.open_auction("sam", "a thing", terms.ends_at(end)).await?.id;
-        if !matches!(self, Self::FirstBid) {
+        if !matches!(self, Self::FirstBid | Self::Extend) {
             bench.host.place_bid(auction, "ann", 20.into()).await?;
         }
         if self == Self::Settle {
@@ -78,6 +101,8 @@ impl Verb {
             };
         }
         let Scene { auction, newcomer } = scene;
+        // Of the scene: it was never used before.
+        let key = newcomer.as_str();
         let terms = AuctionTerms::english(WON, 10.into(), 1.into())
             .ends_in(std::time::Duration::from_secs(9));
         match self {
@@ -92,7 +117,16 @@ impl Verb {
             Self::Buy => send!(ledger.buy_now(*auction, "bob")),
             Self::Settle => send!(ledger.settle(*auction)),
             Self::CloseEarly => send!(ledger.close_early(*auction).by("sam")),
+            Self::AcceptBelowReserve => send!(ledger.accept_below_reserve(*auction).by("sam")),
+            Self::LowerReserve => send!(ledger.lower_reserve(*auction, 15.into()).by("sam")),
+            Self::Extend => {
+                send!(ledger.extend(*auction, DateTime::UNIX_EPOCH + TimeDelta::days(30_000)))
+            }
             Self::Cancel => send!(ledger.cancel(*auction)),
+            Self::KeyedDeposit => send!(ledger.deposit("ann", WON, 7.into()).key(key)),
+            Self::KeyedOpen => send!(ledger.open_auction("sam", "another", terms).key(key)),
+            Self::KeyedBid => send!(ledger.place_bid(*auction, "bob", 30.into()).key(key)),
+            Self::KeyedBuy => send!(ledger.buy_now(*auction, "bob").key(key)),
         }
     }
 }

@@ -8,7 +8,7 @@ use auction_ledger::{AuctionId, AuctionLedger, ManualClock};
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::DatabaseConnection;
 
-use super::{Log, Result, Wish, audit, close_the_house, on_servers, terms};
+use super::{Log, Result, Wish, audit, close_the_house, is_unknown, on_servers, terms};
 use crate::support::link::{Cut, Link};
 use crate::support::{Books, Database, World};
 
@@ -140,7 +140,51 @@ async fn cut_everywhere(house: &House, verb: Verb, cut: Cut) -> Result<usize> {
     unreachable!("a verb has an end")
 }
 
+/// Cuts the verb at each of its boundaries and sends it again with its key, as a client does who got no answer; the number of
+/// boundaries it has.
+async fn ask_again_everywhere(house: &House, verb: Verb, cut: Cut) -> Result<usize> {
+    for n in 0.. {
+        let wish = house.wish(verb).await?;
+        let link = Link::to_url(&house.url).await;
+        let pool = house.database.connect(link.url(), 2).await;
+        // The client is the one who tries again.
+        let ledger = house.behind(&pool).retry(Retry::new().attempts(1));
+        link.cut_nth(n, cut);
+        let ask = async |note: &str| {
+            let answer = loop {
+                match wish.clone().carry_out_once(&ledger, note).await {
+                    Err(error) if error.is_retryable() || is_unknown(&error) => link.mend(),
+                    answered => break answered?,
+                }
+            };
+            link.mend();
+            assert_eq!(wish.clone().carry_out_once(&ledger, note).await?, answer);
+            Ok(answer)
+        };
+        house.log.record(ask).await.map_err(|error| format!("{verb:?}, {cut:?} {n}: {error:?}"))?;
+        let cuts = link.cuts();
+        pool.close().await?;
+        house.audit().await?;
+        if cuts == 0 {
+            return Ok(n);
+        }
+    }
+    unreachable!("a verb has an end")
+}
+
 on_servers! {
+    async fn a_request_cut_anywhere_and_sent_again_with_its_key_is_carried_out_once(world: &World) {
+        let house = House::new(world).await?;
+        for verb in VERBS {
+            for cut in [Cut::BeforeRequest, Cut::BeforeReply] {
+                let boundaries = ask_again_everywhere(&house, verb, cut).await?;
+                println!("{verb:?} with a key, {cut:?}: {boundaries} boundaries");
+                assert!(boundaries >= 6, "{verb:?} claims its key and keeps its answer, too: {boundaries}");
+            }
+        }
+        house.close().await?;
+    }
+
     async fn a_link_cut_before_any_request_of_any_verb_loses_and_doubles_nothing(world: &World) {
         let house = House::new(world).await?;
         for verb in VERBS {

@@ -30,7 +30,7 @@ pub(super) enum Wish {
 }
 
 /// What an `Ok` said.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Answer {
     pub(super) auction: Option<AuctionId>,
     seq: Option<i64>,
@@ -276,14 +276,18 @@ impl Answer {
     }
 }
 
-/// Awaits a request alone or within a unit of work.
+/// Awaits a request with or without a key, alone or within a unit of work.
 macro_rules! sent {
-    ($request:expr, $within:expr) => {
+    ($request:expr, $key:expr, $within:expr) => {{
+        let request = match $key {
+            Some(key) => $request.key(key),
+            None => $request,
+        };
         match $within {
-            Some(uow) => $request.within(uow).await?,
-            None => $request.await?,
+            Some(uow) => request.within(uow).await?,
+            None => request.await?,
         }
-    };
+    }};
 }
 
 impl Wish {
@@ -294,39 +298,58 @@ impl Wish {
         note: &str,
         within: Option<&UnitOfWork>,
     ) -> Result<Answer, Error> {
+        self.ask(ledger, note, None, within).await
+    }
+
+    /// Sends the command in a unit of work of its own, with its note, which is its key too.
+    pub(super) async fn carry_out_once(
+        self,
+        ledger: &AuctionLedger,
+        note: &str,
+    ) -> Result<Answer, Error> {
+        self.ask(ledger, note, Some(note), None).await
+    }
+
+    async fn ask(
+        self,
+        ledger: &AuctionLedger,
+        note: &str,
+        key: Option<&str>,
+        within: Option<&UnitOfWork>,
+    ) -> Result<Answer, Error> {
         Ok(match self {
             Self::Deposit { user, amount } => {
                 let request = ledger.deposit(user, WON, amount.into()).memo(note);
-                Answer::of_wallet(&sent!(request, within))
+                Answer::of_wallet(&sent!(request, key, within))
             }
             Self::Withdraw { user, amount } => {
                 let request = ledger.withdraw(user, WON, amount.into()).memo(note);
-                Answer::of_wallet(&sent!(request, within))
+                Answer::of_wallet(&sent!(request, key, within))
             }
             Self::Open { seller, terms } => {
-                let opened = sent!(ledger.open_auction(seller, note, terms), within);
+                let opened = sent!(ledger.open_auction(seller, note, terms), key, within);
                 let (auction, seq) = (Some(opened.id), Some(opened.seq));
                 Answer { auction, seq, noted: true, ..Answer::default() }
             }
             Self::Bid { auction, user, amount } => {
-                let bid = sent!(ledger.place_bid(auction, user, amount).memo(note), within);
+                let bid = sent!(ledger.place_bid(auction, user, amount).memo(note), key, within);
                 Answer::of_command(auction, bid.seq, bid.operation)
             }
             Self::Buy { auction, user } => {
-                let bought = sent!(ledger.buy_now(auction, user).memo(note), within);
+                let bought = sent!(ledger.buy_now(auction, user).memo(note), key, within);
                 Answer::of_command(auction, bought.seq, bought.operation)
             }
             Self::Settle { auction } => {
-                let settled = sent!(ledger.settle(auction).memo(note), within);
+                let settled = sent!(ledger.settle(auction).memo(note), key, within);
                 let noted = settled.sold.is_some() && !settled.repeated;
                 Answer::of_settlement(&settled, noted)
             }
             Self::CloseEarly { auction } => {
-                let closed = sent!(ledger.close_early(auction).reason(note), within);
+                let closed = sent!(ledger.close_early(auction).reason(note), key, within);
                 Answer::of_settlement(&closed, true)
             }
             Self::Cancel { auction } => {
-                let done = sent!(ledger.cancel(auction).reason(note), within);
+                let done = sent!(ledger.cancel(auction).reason(note), key, within);
                 Answer::of_command(auction, done.seq, done.operation)
             }
         })
