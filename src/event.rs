@@ -100,7 +100,10 @@ pub enum EventKind {
         #[serde(default)]
         reserve_met: Option<bool>,
     },
-    /// The leader has raised the own maximum, and nothing that is public has changed.
+    /// Somebody has placed a sealed bid, or raised it. Who and how much is nobody's business before the end.
+    SealedBid,
+    /// The leader has raised the own maximum, or sealed bids that have lost were released: nothing that is public has
+    /// changed.
     Unchanged,
     /// Its end was moved to later, not by a bid.
     Extended {

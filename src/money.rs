@@ -221,6 +221,7 @@ pub(crate) struct Amount(i64);
 
 impl Amount {
     pub(crate) const ZERO: Self = Self(0);
+    pub(crate) const ONE: Self = Self(1);
     pub(crate) const MAX: Self = Self(1_000_000_000_000_000);
 
     /// `None` if `minor` is negative or more than [`Amount::MAX`].

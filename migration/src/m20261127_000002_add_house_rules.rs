@@ -1,5 +1,5 @@
 //! Adds what the rules of the houses need: automatic bidding, tables of increments, reserves, asks, soft closes, premiums and
-//! fees as columns of an auction, and the table of the house's shares.
+//! fees as columns of an auction, the table of the house's shares, and that of sealed bids.
 //!
 //! Every column has a default that says what an auction without it has always done, so auctions that are open go on.
 

@@ -25,7 +25,7 @@ pub(crate) struct Catalog {
 }
 
 /// Constraints that have the same names everywhere.
-const CONSTRAINTS: [&str; 40] = [
+const CONSTRAINTS: [&str; 42] = [
     "al_wallet_owner_currency",
     "al_wallet_exponent_check",
     "al_wallet_balance_check",
@@ -66,6 +66,8 @@ const CONSTRAINTS: [&str; 40] = [
     "al_auction_fee_min_check",
     "al_auction_fee_cap_check",
     "al_house_amount_check",
+    "al_sealed_bid_maximum_check",
+    "al_sealed_bid_seq_check",
 ];
 
 /// Constraints that have a name on the servers. On SQLite they are part of the CHECK of the column's type.

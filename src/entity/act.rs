@@ -58,6 +58,12 @@ pub enum Kind {
     /// Its end was moved to later.
     #[sea_orm(num_value = 9)]
     Extended,
+    /// Somebody has placed a sealed bid, or raised it.
+    #[sea_orm(num_value = 10)]
+    SealedBid,
+    /// Sealed bids were released.
+    #[sea_orm(num_value = 11)]
+    Released,
 }
 
 /// What an act refers to.

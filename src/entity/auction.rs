@@ -123,6 +123,12 @@ pub enum State {
     /// It ended below its reserve, and waits for the seller.
     #[sea_orm(num_value = 5)]
     AwaitingSeller,
+    /// Its sealed bids are opened, and those that have lost are being released.
+    #[sea_orm(num_value = 6)]
+    Settling,
+    /// It was called off, and its sealed bids are being released.
+    #[sea_orm(num_value = 7)]
+    Cancelling,
 }
 
 /// What a leader pays.
@@ -138,6 +144,12 @@ pub enum Pricing {
     /// With automatic bidding: an increment above the runner-up's maximum.
     #[sea_orm(num_value = 2)]
     Automatic,
+    /// Bids are sealed; the own bid.
+    #[sea_orm(num_value = 3)]
+    FirstPrice,
+    /// Bids are sealed; the runner-up's.
+    #[sea_orm(num_value = 4)]
+    SecondPrice,
 }
 
 /// How long a buy-now price is offered.

@@ -36,4 +36,5 @@ pub mod bid;
 pub mod entry;
 pub mod house;
 pub mod key;
+pub mod sealed_bid;
 pub mod wallet;

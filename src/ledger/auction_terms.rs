@@ -11,8 +11,8 @@ use super::increments::Increments;
 use crate::error::Error;
 use crate::money::{Amount, Currency};
 use crate::rules::{
-    Ask, AskPrice, Availability, Ladder, Micros, Pricing, Share, SoftClose, Table, Terms,
-    TermsError,
+    Ask, AskPrice, Availability, Increment, Ladder, Micros, Pricing, Share, SoftClose, Table,
+    Terms, TermsError,
 };
 
 /// What an auction promises: how it is sold, the currency, the prices and the times.
@@ -25,6 +25,8 @@ use crate::rules::{
 /// |---|---|
 /// | English: open ascending bids, each the price to pay | [`english`](Self::english) |
 /// | English with automatic bidding: a bid is a maximum | [`english`](Self::english), [`automatic_bidding`](Self::automatic_bidding) |
+/// | sealed, first price: nobody sees a bid before the end, the highest pays itself | [`sealed_first_price`](Self::sealed_first_price) |
+/// | sealed, second price: the highest pays the runner-up's | [`sealed_second_price`](Self::sealed_second_price) |
 /// | Dutch: a falling price, the first taker wins | [`dutch`](Self::dutch), [`dutch_in_steps`](Self::dutch_in_steps) |
 /// | fixed price: the first buyer wins | [`fixed_price`](Self::fixed_price) |
 ///
@@ -62,9 +64,16 @@ pub struct AuctionTerms {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Format {
     English { start_price: Decimal, increment: Decimal },
+    Sealed { start_price: Decimal, pricing: SealedPricing },
     Fixed { price: Decimal },
     Dutch { start: Decimal, floor: Decimal },
     Steps(Vec<(Duration, Decimal)>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SealedPricing {
+    First,
+    Second,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +108,27 @@ impl AuctionTerms {
     #[must_use]
     pub fn english(currency: Currency, start_price: Decimal, increment: Decimal) -> Self {
         Self::new(currency, Format::English { start_price, increment })
+    }
+
+    /// A sealed auction at the first price: nobody sees a bid before the end, and the highest pays what it is. Of two equal
+    /// ones the earlier wins; a raise is as late as itself.
+    ///
+    /// Each bidder has one bid, of at least `start_price`, which can be raised until the end and never withdrawn; other houses
+    /// let it be lowered, too. All bidders' money is held until the end. Then the auction is [settled](crate::AuctionLedger::settle):
+    /// the others are released, batch after batch, and the winner pays. It ends when it was to: it has no soft close and no
+    /// buy-now price, and cannot be closed early. Whoever won is shown at the price, and the others at what they have bid, once
+    /// it is over.
+    #[must_use]
+    pub fn sealed_first_price(currency: Currency, start_price: Decimal) -> Self {
+        Self::new(currency, Format::Sealed { start_price, pricing: SealedPricing::First })
+    }
+
+    /// A sealed auction at the second price, as Vickrey described it: as [`sealed_first_price`](Self::sealed_first_price), but
+    /// the highest pays the best bid of anybody else: at least the start price, and the reserve that it meets. Other houses
+    /// add an increment.
+    #[must_use]
+    pub fn sealed_second_price(currency: Currency, start_price: Decimal) -> Self {
+        Self::new(currency, Format::Sealed { start_price, pricing: SealedPricing::Second })
     }
 
     /// A sale at a fixed price: nobody bids, and the first who [takes](crate::AuctionLedger::take) it wins. Not taken until
@@ -260,6 +290,13 @@ impl AuctionTerms {
             Format::English { start_price, increment } => {
                 request.amount(*start_price).amount(*increment)
             }
+            Format::Sealed { start_price, pricing } => {
+                let name = match pricing {
+                    SealedPricing::First => "sealed_first_price",
+                    SealedPricing::Second => "sealed_second_price",
+                };
+                request.text(name).amount(*start_price)
+            }
             Format::Fixed { price } => request.text("fixed_price").amount(*price),
             Format::Dutch { start, floor } => request.text("dutch").amount(*start).amount(*floor),
             Format::Steps(steps) => {
@@ -301,8 +338,8 @@ impl AuctionTerms {
             End::In(duration) => starts_at.plus(micros(duration)),
         };
         let ladder = self.ladder()?;
-        if ladder.is_none() {
-            self.require_no_bids()?;
+        if !matches!(self.format, Format::English { .. }) {
+            self.require_no_open_bids()?;
         }
         let soft_close = self.soft_close.map(|window| SoftClose {
             window: micros(window),
@@ -334,17 +371,28 @@ impl AuctionTerms {
     }
 
     fn ladder(&self) -> Result<Option<Ladder>, Error> {
-        let Format::English { start_price, increment } = self.format else {
-            return Ok(None);
-        };
-        let start_price = self.amount("start price", start_price)?;
-        let increment = match &self.increments {
-            Some(increments) => increments.increment(self.currency)?,
-            None => Increments::fixed(increment).increment(self.currency)?,
-        };
-        let multiple_of = self.multiple_of.map(|step| self.amount("multiple", step)).transpose()?;
-        let pricing = if self.automatic { Pricing::Automatic } else { Pricing::OwnBid };
-        Ok(Some(Ladder { start_price, increment, multiple_of, pricing }))
+        let multiple_of = || self.multiple_of.map(|step| self.amount("multiple", step)).transpose();
+        match self.format {
+            Format::English { start_price, increment } => Ok(Some(Ladder {
+                start_price: self.amount("start price", start_price)?,
+                increment: match &self.increments {
+                    Some(increments) => increments.increment(self.currency)?,
+                    None => Increments::fixed(increment).increment(self.currency)?,
+                },
+                multiple_of: multiple_of()?,
+                pricing: if self.automatic { Pricing::Automatic } else { Pricing::OwnBid },
+            })),
+            Format::Sealed { start_price, pricing } => Ok(Some(Ladder {
+                start_price: self.amount("start price", start_price)?,
+                increment: Increment::NONE,
+                multiple_of: multiple_of()?,
+                pricing: match pricing {
+                    SealedPricing::First => Pricing::FirstPrice,
+                    SealedPricing::Second => Pricing::SecondPrice,
+                },
+            })),
+            Format::Fixed { .. } | Format::Dutch { .. } | Format::Steps(_) => Ok(None),
+        }
     }
 
     fn ask(&self) -> Result<Option<Ask>, Error> {
@@ -355,6 +403,7 @@ impl AuctionTerms {
                 let price = price.transpose()?.map(AskPrice::Constant);
                 return Ok(price.map(|price| Ask { price, until }));
             }
+            Format::Sealed { .. } => return Ok(None),
             Format::Fixed { price } => AskPrice::Constant(self.amount("price", *price)?),
             Format::Dutch { start, floor } => {
                 let start = self.amount("start price", *start)?;
@@ -374,12 +423,13 @@ impl AuctionTerms {
         Ok(Some(Ask { price, until: Availability::Always }))
     }
 
-    /// What only bids can have was not asked for.
-    fn require_no_bids(&self) -> Result<(), TermsError> {
+    /// What only open ascending bids can have was not asked for.
+    fn require_no_open_bids(&self) -> Result<(), TermsError> {
+        let sealed = matches!(self.format, Format::Sealed { .. });
         let settings = [
             ("automatic bidding", self.automatic),
             ("an increment", self.increments.is_some()),
-            ("a multiple", self.multiple_of.is_some()),
+            ("a multiple", self.multiple_of.is_some() && !sealed),
             ("a buy-now price", self.buy_now.is_some() || self.buy_now_until.is_some()),
             ("a soft close", self.soft_close_cap.is_some()),
         ];

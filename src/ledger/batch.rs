@@ -19,19 +19,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 
-use super::AuctionLedger;
 use super::canonical::Canonical;
 use super::once::{Keys, Once, Slot};
 use super::outcome::{CommandRef, Done};
-use super::receipt::{Accepted, Outcome, Row};
+use super::receipt::{self, Accepted, Outcome, Row};
 use super::save::{self, Changes};
+use super::sealed::SealedBids;
 use super::store::{self, Account, Change, Locked, Lot};
+use super::{AuctionLedger, Settlement};
 use crate::entity::entry;
 use crate::error::{self, Error};
-use crate::event::AuctionEvent;
+use crate::event::{AuctionEvent, EventKind};
 use crate::id::{AuctionId, OperationId, UserId, WalletId};
 use crate::money::BALANCE_MAX;
-use crate::rules::{self, Actor, Eligibility, Funds, MoveKind, Party, Rejection, Verdict};
+use crate::rules::{
+    self, Actor, AuctionState, Eligibility, Funds, MoveKind, Party, Rejection, Standing, Verdict,
+};
 use crate::unit_of_work::UnitOfWork;
 
 /// What somebody wants of an auction.
@@ -187,6 +190,27 @@ fn touched(
     (wallets, owners)
 }
 
+/// Who bids on which sealed auction.
+fn sealed_bidders<'a>(
+    lots: &'a BTreeMap<AuctionId, Lot>,
+    commands: &[&Command],
+    locked: &Locked,
+) -> Vec<(&'a Lot, BTreeSet<WalletId>)> {
+    let mut bidders: BTreeMap<AuctionId, (&Lot, BTreeSet<WalletId>)> = BTreeMap::new();
+    for command in commands {
+        let lot = lots.get(&command.auction).filter(|lot| lot.terms.is_sealed());
+        let (Some(lot), Some(user), Wish::Bid(_)) = (lot, &command.user, command.wish) else {
+            continue;
+        };
+        let owner = (user.clone(), lot.terms.currency);
+        // A currency that does not fit is refused with the command.
+        if let Ok(Some(wallet)) = locked.of(&owner) {
+            bidders.entry(lot.id).or_insert((lot, BTreeSet::new())).1.insert(wallet);
+        }
+    }
+    bidders.into_values().collect()
+}
+
 struct Fold {
     locked: Locked,
     lots: BTreeMap<AuctionId, Lot>,
@@ -196,6 +220,7 @@ struct Fold {
     /// The place of each accepted command in the list, its auction and its events.
     events: Vec<(usize, AuctionId, Vec<AuctionEvent>)>,
     keys: Keys,
+    sealed: SealedBids,
     /// What the host says of whoever bids or buys.
     eligibility: BTreeMap<(AuctionId, UserId), Eligibility>,
     /// How many commands there were before this one.
@@ -218,17 +243,22 @@ impl Fold {
         keys: Keys,
     ) -> Result<Self, Error> {
         let ids: BTreeSet<_> = commands.iter().map(|command| command.auction).collect();
-        let (lots, locked) = if ids.is_empty() {
-            (BTreeMap::new(), Locked::nothing())
+        let (lots, locked, sealed) = if ids.is_empty() {
+            (BTreeMap::new(), Locked::nothing(), SealedBids::default())
         } else {
             let lots = store::lock_auctions(uow, &ids).await?;
-            let (wallets, owners) = touched(&lots, commands);
+            let mut sealed = SealedBids::load(uow, &lots, commands).await?;
+            let (mut wallets, owners) = touched(&lots, commands);
+            wallets.extend(sealed.wallets());
             let locked = store::lock_wallets(uow, &ledger.clock, &wallets, &owners).await?;
-            (lots, locked)
+            for (lot, bidders) in sealed_bidders(&lots, commands, &locked) {
+                sealed.load_own(uow, lot, &bidders).await?;
+            }
+            (lots, locked, sealed)
         };
         let eligibility = ledger.gatekeeper.ask(uow, commands).await?;
         let (changed, changes, events) = (BTreeSet::new(), Changes::default(), Vec::new());
-        Ok(Self { locked, lots, changed, changes, events, keys, eligibility, place: 0 })
+        Ok(Self { locked, lots, changed, changes, events, keys, sealed, eligibility, place: 0 })
     }
 
     /// Judges one command, unless its key says what it was answered.
@@ -280,16 +310,129 @@ impl Fold {
             Wish::Cancel => rules::Command::Cancel { by },
         };
         let now = self.locked.now_after(lot.standing.last_at);
-        let party = Party { funds, eligibility: self.eligibility_of(command) };
+        let party = Party {
+            funds,
+            eligibility: self.eligibility_of(command),
+            sealed_bid: self.sealed.maximum(lot.id, wallet)?,
+            sealed_bids: self.sealed.is_pending(lot.id),
+        };
+        if matches!(command.wish, Wish::Settle) && self.is_to_be_opened(&lot, now) {
+            return self.settle_sealed(command, lot, party, now);
+        }
         let verdict = rules::decide(&lot.terms, &lot.standing, &wish, party, now)?;
         self.rehearse(&lot, &verdict)?;
+        let (done, mut events) = self.accept(command, &wish, wallet, lot, verdict)?;
+        if verdict.standing().state == AuctionState::Cancelling {
+            let lot = self.lots.get(&command.auction).expect("it was just put there").clone();
+            let (_, released) = self.release(&lot, OperationId::new(), now)?;
+            events.extend(released);
+        }
+        Ok((done, events))
+    }
+
+    /// Whether the bids of a sealed auction are to be opened now, or are being released.
+    fn is_to_be_opened(&self, lot: &Lot, now: rules::Micros) -> bool {
+        match lot.standing.state {
+            AuctionState::Open => lot.terms.is_sealed() && lot.standing.ends_at <= now,
+            AuctionState::Settling | AuctionState::Cancelling => true,
+            _ => false,
+        }
+    }
+
+    /// Opens the bids of a sealed auction after its end, releases a batch of those that have lost and, if none is left, lets
+    /// the hammer fall.
+    fn settle_sealed(
+        &mut self,
+        command: &Command,
+        lot: Lot,
+        party: Party,
+        now: rules::Micros,
+    ) -> Result<(Done<Outcome>, Vec<AuctionEvent>), Error> {
+        let lot = Lot { standing: self.sealed.opened(&lot)?, ..lot };
+        let wish = rules::Command::Settle;
+        let is_pending = self.sealed.is_pending(lot.id);
+        let more = self.sealed.has_more(lot.id);
+        if more || lot.standing.state == AuctionState::Cancelling {
+            let (standing, events) = self.release(&lot, command.once.operation, now)?;
+            let settlement = Settlement::of_release(&lot, &standing, command.once.operation, more);
+            let command = CommandRef::on_auction(command.once.operation, lot.id, standing.seq);
+            return Ok((Done::silent(Outcome::Settlement(settlement), command), events));
+        }
+        let after = match is_pending {
+            true => Lot { standing: lot.standing.released(false, now), ..lot.clone() },
+            false => lot.clone(),
+        };
+        let party = Party { sealed_bids: false, ..party };
+        let verdict = rules::decide(&after.terms, &after.standing, &wish, party, now)?;
+        self.rehearse(&after, &verdict)?;
+        let mut events = Vec::new();
+        if is_pending {
+            events = self.release(&lot, OperationId::new(), now)?.1;
+        }
+        let (done, settled) = self.accept(command, &wish, None, after, verdict)?;
+        events.extend(settled);
+        Ok((done, events))
+    }
+
+    /// Releases a batch of the sealed bids of an auction: a command of its own, with a number of its own.
+    fn release(
+        &mut self,
+        lot: &Lot,
+        operation: OperationId,
+        now: rules::Micros,
+    ) -> Result<(Standing, Vec<AuctionEvent>), Error> {
+        let (holds, more) = self.sealed.take(lot)?;
+        for (wallet, hold) in &holds {
+            let account = self.locked.accounts.get(wallet);
+            if account.is_none_or(|account| account.held < hold.minor()) {
+                let what =
+                    format!("wallet {wallet} does not hold what it bid on auction {}", lot.id);
+                return Err(Error::damaged(what));
+            }
+        }
+        let standing = lot.standing.released(more, now);
+        let mut kinds = vec![EventKind::Unchanged];
+        for (wallet, hold) in holds {
+            let change = Change {
+                operation: operation.get(),
+                kind: entry::Kind::Release,
+                available_delta: hold.minor(),
+                held_delta: hold.minor().saturating_neg(),
+                auction: Some(lot.id),
+                memo: None,
+                at: now,
+            };
+            let account = self.account(wallet);
+            let user = account.owner.clone();
+            let entry = store::enter(account, &change);
+            self.changed.insert(wallet);
+            self.changes.entries.push(entry);
+            self.sealed.release(lot.id, wallet, operation.get());
+            let amount = lot.terms.currency.decimal(hold);
+            kinds.push(EventKind::HoldReleased { user, amount });
+        }
+        self.changes.acts.push(receipt::released(lot.id, &standing, operation));
+        self.lots.insert(lot.id, Lot { standing, ..lot.clone() });
+        Ok((standing, receipt::numbered(lot, &standing, kinds.into_iter())))
+    }
+
+    /// Carries out what the rules have accepted.
+    fn accept(
+        &mut self,
+        command: &Command,
+        wish: &rules::Command,
+        actor: Option<WalletId>,
+        lot: Lot,
+        verdict: Verdict,
+    ) -> Result<(Done<Outcome>, Vec<AuctionEvent>), Error> {
         // From here the command must succeed: every refusal has been given above.
         let operation = command.once.operation;
-        self.move_money(command, operation, &verdict, now);
+        let standing = *verdict.standing();
+        self.move_money(command, operation, &verdict, standing.last_at);
         let accepted = Accepted {
             command,
-            wish,
-            actor: wallet,
+            wish: *wish,
+            actor,
             operation,
             lot: &lot,
             verdict,
@@ -301,8 +444,17 @@ impl Fold {
         }
         self.changes.shares.extend(accepted.house_share());
         let (outcome, events) = (accepted.outcome(), accepted.events());
-        let command = CommandRef::on_auction(operation, lot.id, verdict.standing().seq);
-        self.lots.insert(lot.id, Lot { standing: *verdict.standing(), ..lot });
+        if let (Verdict::Sealed { bidder, .. }, rules::Command::Bid { maximum, .. }) =
+            (&verdict, wish)
+        {
+            self.sealed.bid(lot.id, *bidder, *maximum, (standing.seq, standing.last_at));
+        }
+        // Whoever led has paid, or has got the hold back.
+        if let Some((leader, _)) = lot.standing.hold().filter(|_| standing.hold().is_none()) {
+            self.sealed.release(lot.id, leader, operation.get());
+        }
+        let command = CommandRef::on_auction(operation, lot.id, standing.seq);
+        self.lots.insert(lot.id, Lot { standing, ..lot });
         Ok((Done::silent(outcome, command), events))
     }
 
@@ -380,6 +532,7 @@ impl Fold {
     fn finish(mut self) -> Folded {
         let changed = self.changed.iter().filter_map(|wallet| self.locked.accounts.remove(wallet));
         self.changes.accounts = changed.collect();
+        self.changes.sealed_bids = self.sealed.into_changed();
         let accepted: BTreeSet<_> = self.events.iter().map(|(_, auction, _)| *auction).collect();
         self.changes.lots =
             accepted.iter().filter_map(|auction| self.lots.remove(auction)).collect();

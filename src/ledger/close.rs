@@ -44,7 +44,7 @@ impl AuctionLedger {
     ///
     /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`],
     /// [`Error::InvalidText`] (the reason), [`Error::UnknownAuction`], [`Error::CurrencyMismatch`]; then the rules'
-    /// [`Rejection`]: over, not open yet, ended, not the seller, the seller's wallet full. Nothing is written, and a
+    /// [`Rejection`]: over, not open yet, ended, not the seller, sealed, the seller's wallet full. Nothing is written, and a
     /// unit of work around it goes on. Then [`Error::NotStrict`], [`Error::UnitOfWork`], [`Error::Database`],
     /// [`Error::MigrationsMissing`], [`Error::Damaged`]: nothing is stored. And [`Error::CommitUnknown`].
     ///
@@ -86,7 +86,9 @@ impl AuctionLedger {
         }
     }
 
-    /// Calls an auction off. The leader's hold is available again; nothing else moves.
+    /// Calls an auction off. The leader's hold is available again, and that of every sealed bid; nothing else moves.
+    ///
+    /// Of more than 200 sealed bids the rest is released by [`settle_due`](Self::settle_due), or by [`settle`](Self::settle).
     ///
     /// Without [`by`](Cancel::by) it is the decision of the house, which can always cancel what is not over. A seller can
     /// cancel while nobody has bid.
@@ -106,7 +108,8 @@ impl AuctionLedger {
     ///
     /// # Locking
     ///
-    /// The auction; then, ascending and in one query, the wallets of the leader and of whoever cancels.
+    /// The auction; then, ascending and in one query, the wallets of the leader, of whoever cancels, and of the sealed bids
+    /// that are released.
     ///
     /// # Example: the house calls it off
     ///

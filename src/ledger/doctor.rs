@@ -8,7 +8,7 @@ use sea_orm::{EntityTrait, IdenStatic, Iterable};
 
 use super::AuctionLedger;
 use crate::backend::{Catalog, DatabaseSetting, Detached, Dialect, Severity, deviations};
-use crate::entity::{act, auction, bid, entry, house, key, wallet};
+use crate::entity::{act, auction, bid, entry, house, key, sealed_bid, wallet};
 use crate::error::Error;
 
 /// Something about the database on which the ledger's promises do not rest well. Its text says what helps.
@@ -239,7 +239,7 @@ impl Doctor<'_> {
 }
 
 /// The tables that say what money there is and why, and their columns, as the entities have them.
-fn of_money() -> [(String, BTreeSet<String>); 6] {
+fn of_money() -> [(String, BTreeSet<String>); 7] {
     [
         columns::<wallet::Entity>(),
         columns::<auction::Entity>(),
@@ -247,6 +247,7 @@ fn of_money() -> [(String, BTreeSet<String>); 6] {
         columns::<act::Entity>(),
         columns::<entry::Entity>(),
         columns::<house::Entity>(),
+        columns::<sealed_bid::Entity>(),
     ]
 }
 

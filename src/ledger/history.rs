@@ -10,16 +10,17 @@ use sea_orm::{
 
 use super::AuctionLedger;
 use super::query::query;
-use super::store::{self, Account};
-use crate::entity::{act, auction, bid, wallet};
+use super::store::{self, Account, Lot};
+use crate::entity::{act, auction, bid, sealed_bid, wallet};
 use crate::error::Error;
 use crate::id::{AuctionId, OperationId, UserId};
-use crate::rules::{Micros, Pricing, Terms};
+use crate::money::Amount;
+use crate::rules::{AuctionState, Micros, Pricing, Terms};
 use crate::unit_of_work::UnitOfWork;
 
 /// A row of the public history of an auction's bids. Amounts are in the auction's currency.
 ///
-/// A bid is one row. With automatic bidding it can be two with the same number, the bid that did not lead and the leader's
+/// A bid is one row. Of a sealed auction there is one row for each bidder, and none before it is over. With automatic bidding it can be two with the same number, the bid that did not lead and the leader's
 /// answer, or none, when a leader raises the own maximum and the price stays where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,11 +31,12 @@ pub struct BidRecord {
     pub operation: OperationId,
     /// Who bid.
     pub user: UserId,
-    /// What was bid: for whoever leads by it, or answers, no more than the price. The maximum behind it is not told.
+    /// What was bid: for whoever leads by it, or answers, no more than the price. The maximum behind it is not told. Of a
+    /// sealed auction: the winner's at the price, the others' as they were last.
     pub amount: Decimal,
     /// Whether it is the ledger's answer for a leader with a higher maximum, or an earlier equal one.
     pub automatic: bool,
-    /// The price after it.
+    /// The price after it; of a sealed bid, the amount.
     pub price: Decimal,
     /// The end of the auction after it.
     pub ends_at: DateTime<Utc>,
@@ -42,7 +44,8 @@ pub struct BidRecord {
     pub at: DateTime<Utc>,
 }
 
-/// An act in the history of its auction: every accepted command that is not a bid.
+/// An act in the history of its auction: every accepted command that is not a bid. That somebody has placed a sealed bid is
+/// told by its number only, which no act has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ActRecord {
@@ -78,6 +81,7 @@ impl Cursor {
 impl AuctionLedger {
     /// Reads the bids of an auction, the oldest first: 100 of them, or as [`limit`](GetBids::limit) says, each with its row
     /// or rows: see [`BidRecord`]. Who has bid what is public in an English auction; the maximum of whoever leads is not.
+    /// A sealed auction shows its bids once it is sold or unsold.
     ///
     /// # Errors
     ///
@@ -196,7 +200,13 @@ query!(GetActs -> Vec<ActRecord>);
 
 impl GetBids<'_> {
     async fn read<C: ConnectionTrait>(&self, connection: &C) -> Result<Vec<BidRecord>, Error> {
-        let terms = terms_of(connection, self.auction).await?;
+        let row = auction::Entity::find_by_id(self.auction.get()).one(connection).await?;
+        let row = row.ok_or(Error::UnknownAuction { auction: self.auction })?;
+        let lot = store::lot(&row)?;
+        if lot.terms.is_sealed() {
+            return self.read_sealed(connection, &lot).await;
+        }
+        let terms = lot.terms;
         let currency = terms.currency;
         let rows = self.of_auction().filter(bid::Column::Seq.gt(self.cursor.after));
         let rows = rows.order_by_asc(bid::Column::Seq).limit(self.cursor.limit);
@@ -219,6 +229,55 @@ impl GetBids<'_> {
                 });
             }
             before = Some(lead(row));
+        }
+        Ok(records)
+    }
+
+    /// Sealed bids, once it is over and they can move nothing any more: the winner's at the price, the others as they were.
+    async fn read_sealed<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        lot: &Lot,
+    ) -> Result<Vec<BidRecord>, Error> {
+        let over = matches!(lot.standing.state, AuctionState::Sold | AuctionState::Unsold);
+        if !over {
+            return Ok(Vec::new());
+        }
+        let rows = sealed_bid::Entity::find()
+            .filter(sealed_bid::Column::AuctionId.eq(self.auction.get()))
+            .filter(sealed_bid::Column::Seq.gt(self.cursor.after))
+            .order_by_asc(sealed_bid::Column::Seq)
+            .limit(self.cursor.limit)
+            .all(connection)
+            .await?;
+        let operations = act::Entity::find()
+            .filter(act::Column::AuctionId.eq(self.auction.get()))
+            .filter(act::Column::Kind.eq(act::Kind::SealedBid))
+            .filter(act::Column::Seq.gte(rows.first().map_or(i64::MAX, |row| row.seq)))
+            .filter(act::Column::Seq.lte(rows.last().map_or(0, |row| row.seq)))
+            .all(connection)
+            .await?;
+        let operations: BTreeMap<i64, OperationId> =
+            operations.into_iter().map(|act| (act.seq, act.operation.into())).collect();
+        let users = users(connection, rows.iter().map(|row| row.wallet_id)).await?;
+        let winner = lot.standing.leader.map(|leader| leader.wallet.get());
+        let mut records = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let leads = winner == Some(row.wallet_id);
+            let price = lot.standing.price.filter(|_| leads).map(Amount::minor);
+            let amount = lot.terms.currency.decimal_of_minor(price.unwrap_or(row.maximum));
+            records.push(BidRecord {
+                seq: row.seq,
+                operation: *operations.get(&row.seq).ok_or_else(|| {
+                    Error::damaged(format!("auction {}: bid {} has no act", lot.id, row.seq))
+                })?,
+                user: users.get(&row.wallet_id).cloned().ok_or_else(|| vanished(row.wallet_id))?,
+                amount,
+                automatic: false,
+                price: amount,
+                ends_at: lot.standing.ends_at.datetime(),
+                at: Micros::new(row.at).datetime(),
+            });
         }
         Ok(records)
     }
@@ -265,6 +324,7 @@ impl GetActs<'_> {
         let rows = act::Entity::find()
             .filter(act::Column::AuctionId.eq(self.auction.get()))
             .filter(act::Column::Seq.gt(self.cursor.after))
+            .filter(act::Column::Kind.ne(act::Kind::SealedBid))
             .order_by_asc(act::Column::Seq)
             .limit(self.cursor.limit)
             .all(connection)

@@ -24,6 +24,7 @@ mod receipt;
 mod request;
 mod reserve;
 mod save;
+mod sealed;
 mod session;
 mod settle;
 mod store;
@@ -246,11 +247,11 @@ pub struct Bid {
     pub user: UserId,
     /// What was bid, in the auction's currency: with automatic bidding the most that the bidder pays, else the price itself.
     pub maximum: Secret,
-    /// The price of the auction after it.
+    /// The price of the auction after it. Where bids are sealed nobody knows it, and this is the start price.
     pub price: Decimal,
     /// The auction's currency.
     pub currency: Currency,
-    /// Whether the bidder leads, or has bought. With automatic bidding somebody's maximum may have answered at once; then
+    /// Whether the bidder leads, or has bought; `false` where bids are sealed. With automatic bidding somebody's maximum may have answered at once; then
     /// nothing is held for this bid.
     pub leads: bool,
     /// Whether the bid reached the buy-now price and has bought the auction at that price.

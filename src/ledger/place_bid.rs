@@ -20,12 +20,15 @@ impl AuctionLedger {
     /// the buy-now price, while that is offered, buys the auction at that price, as [`buy_now`](Self::buy_now) does.
     /// Nothing else moves.
     ///
+    /// Where bids are sealed, the amount is held until the end, whoever bids what: nobody leads and nobody is outbid before.
+    /// Each bidder has one bid, and a further one raises it.
+    ///
     /// # Errors
     ///
     /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`],
     /// [`Error::InvalidText`] (the memo), [`Error::UnknownAuction`], [`Error::CurrencyMismatch`],
     /// [`Error::InvalidAmount`]; then the rules' [`Rejection`](crate::Rejection) of a bid: closed, not open yet, ended,
-    /// the seller's own, below the minimum, not a multiple, not enough money, and, if it buys, the seller's wallet
+    /// takes no bids, the seller's own, not eligible, not above the own maximum or below the minimum, not a multiple, not enough money, and, if it buys, the seller's wallet
     /// full. Nothing is written, and a unit of work around it goes on. Then [`Error::NotStrict`],
     /// [`Error::UnitOfWork`], [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`]: nothing is stored.
     /// And [`Error::CommitUnknown`].

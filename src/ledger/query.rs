@@ -59,8 +59,8 @@ pub struct Auction {
     /// The least first bid.
     #[serde(with = "rust_decimal::serde::str")]
     pub start_price: Decimal,
-    /// By how much the next bid must be above the price, or above the start price before the first bid; `None` if nobody can
-    /// bid.
+    /// By how much the next bid must be above the price, or above the start price before the first bid; `None` if bids are
+    /// sealed, or nobody can bid.
     #[serde(with = "rust_decimal::serde::str_option")]
     pub increment: Option<Decimal>,
     /// What bids must be multiples of.
@@ -77,7 +77,11 @@ pub struct Auction {
     pub original_ends_at: DateTime<Utc>,
     /// Whether a bid is a maximum.
     pub automatic_bidding: bool,
-    /// Whether the leader's maximum is at or above the hidden reserve; `None` if there is none.
+    /// Whether nobody sees a bid before the end: until then there is no leader and no price.
+    #[serde(default)]
+    pub sealed: bool,
+    /// Whether the leader's maximum is at or above the hidden reserve; `None` if there is none, and as long as bids are
+    /// sealed.
     pub reserve_met: Option<bool>,
     /// What has become of it. An auction past its end stays open until it is settled.
     pub state: AuctionState,
@@ -105,7 +109,9 @@ impl Auction {
         let lot = store::lot(row)?;
         let (terms, standing) = (&lot.terms, &lot.standing);
         let decimal = |amount: Amount| terms.currency.decimal(amount);
-        let increment = terms.ladder.map(|ladder| {
+        let ascending = terms.ladder.filter(|ladder| !ladder.pricing.is_sealed());
+        let is_hidden = terms.is_sealed() && standing.leader.is_none();
+        let increment = ascending.map(|ladder| {
             decimal(ladder.increment.at(standing.price.unwrap_or(ladder.start_price)))
         });
         let multiple_of = terms.ladder.and_then(|ladder| ladder.multiple_of);
@@ -124,7 +130,8 @@ impl Auction {
             automatic_bidding: terms
                 .ladder
                 .is_some_and(|ladder| ladder.pricing == rules::Pricing::Automatic),
-            reserve_met: standing.reserve.map(|_| standing.meets_reserve()),
+            sealed: terms.is_sealed(),
+            reserve_met: standing.reserve.filter(|_| !is_hidden).map(|_| standing.meets_reserve()),
             state: standing.state,
             leader,
             price: standing.price.map(decimal),

@@ -12,7 +12,7 @@ use super::stored::{BidInFull, CancellationInFull, PurchaseInFull};
 use super::{Auction, Bid, Cancellation, Change, Outbid, Purchase, Sale, Settlement, Wallet};
 use crate::entity::{act, bid, house};
 use crate::event::{AuctionEvent, EventKind, SaleKind};
-use crate::id::{OperationId, UserId, WalletId};
+use crate::id::{AuctionId, OperationId, UserId, WalletId};
 use crate::money::Amount;
 use crate::rules::{self, AuctionState, Standing, Verdict};
 use crate::secret::Secret;
@@ -98,6 +98,7 @@ impl Accepted<'_> {
 
     fn act(&self) -> act::Kind {
         match self.wish {
+            rules::Command::Bid { .. } if self.is_sealed() => act::Kind::SealedBid,
             rules::Command::Bid { .. } | rules::Command::Take { .. } => act::Kind::Bought,
             rules::Command::Settle if self.awaits_seller() => act::Kind::AwaitingSeller,
             rules::Command::Settle => act::Kind::Settled,
@@ -121,7 +122,7 @@ impl Accepted<'_> {
                 operation,
                 user: self.actor(),
                 maximum: Secret::new(currency.decimal(self.maximum())),
-                price: self.price(),
+                price: if self.is_sealed() { self.start_price() } else { self.price() },
                 currency,
                 leads: standing.leader.map(|leader| leader.wallet) == self.actor,
                 bought: self.verdict.sale().is_some(),
@@ -156,6 +157,7 @@ impl Accepted<'_> {
                     operation,
                     currency,
                     sold,
+                    releasing: false,
                     awaiting_seller_until: self.awaits_seller().then(|| self.last_acceptance()),
                     at,
                     repeated: false,
@@ -201,6 +203,7 @@ impl Accepted<'_> {
         let standing = self.standing();
         let currency = self.lot.terms.currency;
         match self.verdict {
+            Verdict::Sealed { .. } => EventKind::SealedBid,
             Verdict::Bid { bidder, .. } if self.is_silent(bidder) => EventKind::Unchanged,
             Verdict::Bid { bidder, .. } => EventKind::BidPlaced {
                 bidder: self.user(bidder),
@@ -254,6 +257,14 @@ impl Accepted<'_> {
         (!leads).then(|| self.user(bidder))
     }
 
+    fn is_sealed(&self) -> bool {
+        matches!(self.verdict, Verdict::Sealed { .. })
+    }
+
+    fn start_price(&self) -> Decimal {
+        self.lot.terms.currency.decimal(self.lot.terms.start_price())
+    }
+
     fn awaits_seller(&self) -> bool {
         self.standing().state == AuctionState::AwaitingSeller
     }
@@ -296,7 +307,9 @@ impl Accepted<'_> {
         let by = match self.verdict {
             Verdict::Bid { bidder, .. } => bidder,
             Verdict::Sold { buyer, .. } => buyer,
-            Verdict::Unsold { .. } | Verdict::Changed { .. } => return None,
+            Verdict::Sealed { .. } | Verdict::Unsold { .. } | Verdict::Changed { .. } => {
+                return None;
+            }
         };
         (released.wallet != by).then(|| self.released()).flatten()
     }
@@ -309,6 +322,24 @@ impl Accepted<'_> {
         let account =
             self.accounts.get(&wallet).expect("every wallet that a verdict names was locked");
         account.owner.clone()
+    }
+}
+
+/// The act that releases sealed bids.
+pub(super) fn released(
+    auction: AuctionId,
+    standing: &Standing,
+    operation: OperationId,
+) -> act::Model {
+    act::Model {
+        auction_id: auction.get(),
+        seq: standing.seq,
+        operation: operation.get(),
+        kind: act::Kind::Released,
+        wallet_id: None,
+        amount: None,
+        reason: None,
+        at: standing.last_at.get(),
     }
 }
 

@@ -1,15 +1,15 @@
 //! Saving what commands changed: every touched row is written once, on PostgreSQL all of them in one statement.
 
 use sea_orm::sea_query::{
-    CaseStatement, CommonTableExpression, Expr, ExprTrait, Iden, InsertStatement, Query,
-    SimpleExpr, SubQueryStatement, UpdateStatement, WithClause,
+    CaseStatement, CommonTableExpression, Expr, ExprTrait, Iden, InsertStatement, OnConflict,
+    Query, SimpleExpr, SubQueryStatement, UpdateStatement, WithClause,
 };
 use sea_orm::{ActiveEnum, ConnectionTrait, EntityTrait, Iterable, Value};
 
 use super::once::Reply;
 use super::store::{Account, Lot, padded};
 use crate::backend::Dialect;
-use crate::entity::{act, auction, bid, entry, house, key, wallet};
+use crate::entity::{act, auction, bid, entry, house, key, sealed_bid, wallet};
 use crate::error::Error;
 use crate::money::Amount;
 use crate::rules::AuctionState;
@@ -25,6 +25,8 @@ pub(super) struct Changes {
     pub(super) entries: Vec<entry::Model>,
     /// The house's shares of sales.
     pub(super) shares: Vec<house::Model>,
+    /// Sealed bids, new, raised and released.
+    pub(super) sealed_bids: Vec<sealed_bid::Model>,
     /// The answers of requests with a key.
     pub(super) replies: Vec<Reply>,
 }
@@ -41,6 +43,7 @@ pub(super) async fn save(uow: &UnitOfWork, changes: &Changes) -> Result<(), Erro
     writes
         .extend(insert::<entry::Entity>(changes.entries.iter().map(entry_values)).map(Into::into));
     writes.extend(insert::<house::Entity>(changes.shares.iter().map(share_values)).map(Into::into));
+    writes.extend(put_sealed_bids(&changes.sealed_bids).map(Into::into));
     writes.extend(changes.replies.iter().map(|reply| update_key(reply).into()));
     let Some(last) = writes.pop() else {
         return Ok(());
@@ -204,6 +207,34 @@ fn entry_values(row: &entry::Model) -> Vec<Value> {
     ]
 }
 
+/// One INSERT of all sealed bids, which changes those that are there.
+fn put_sealed_bids(rows: &[sealed_bid::Model]) -> Option<InsertStatement> {
+    let mut insert = insert::<sealed_bid::Entity>(rows.iter().map(sealed_bid_values))?;
+    let place = [sealed_bid::Column::AuctionId, sealed_bid::Column::WalletId];
+    insert.on_conflict(
+        OnConflict::columns(place)
+            .update_columns([
+                sealed_bid::Column::Maximum,
+                sealed_bid::Column::Seq,
+                sealed_bid::Column::At,
+                sealed_bid::Column::ReleasedBy,
+            ])
+            .to_owned(),
+    );
+    Some(insert)
+}
+
+fn sealed_bid_values(row: &sealed_bid::Model) -> Vec<Value> {
+    vec![
+        row.auction_id.into(),
+        row.wallet_id.into(),
+        row.maximum.into(),
+        row.seq.into(),
+        row.at.into(),
+        row.released_by.into(),
+    ]
+}
+
 fn share_values(row: &house::Model) -> Vec<Value> {
     vec![
         row.auction_id.into(),
@@ -222,5 +253,7 @@ pub(super) fn state_row(state: AuctionState) -> auction::State {
         AuctionState::Unsold => auction::State::Unsold,
         AuctionState::Cancelled => auction::State::Cancelled,
         AuctionState::AwaitingSeller => auction::State::AwaitingSeller,
+        AuctionState::Settling => auction::State::Settling,
+        AuctionState::Cancelling => auction::State::Cancelling,
     }
 }

@@ -21,7 +21,7 @@ use crate::entity::{act, auction};
 use crate::error::Error;
 use crate::id::{AuctionId, OperationId, UserId, WalletId};
 use crate::money::{Amount, Currency};
-use crate::rules::{self, AuctionState, Micros, Rejection};
+use crate::rules::{self, AuctionState, Micros, Rejection, Standing};
 use crate::unit_of_work::{LockWait, UnitOfWork};
 
 /// What has become of an auction at its end.
@@ -42,10 +42,36 @@ pub struct Settlement {
     /// auction is not over, and the leader's money is held.
     #[serde(default)]
     pub awaiting_seller_until: Option<DateTime<Utc>>,
+    /// Of a sealed auction: bids are still to be released, so it is not over. Settle it again, as
+    /// [`settle_due`](AuctionLedger::settle_due) does.
+    #[serde(default)]
+    pub releasing: bool,
     /// When it was settled, by the database's clock.
     pub at: DateTime<Utc>,
     /// Whether it had been settled, closed or bought before, and this only says so again.
     pub repeated: bool,
+}
+
+impl Settlement {
+    /// A batch of sealed bids was released, and the hammer has not fallen.
+    pub(super) fn of_release(
+        lot: &Lot,
+        standing: &Standing,
+        operation: OperationId,
+        more: bool,
+    ) -> Self {
+        Self {
+            auction: lot.id,
+            seq: standing.seq,
+            operation,
+            currency: lot.terms.currency,
+            sold: None,
+            awaiting_seller_until: None,
+            releasing: more,
+            at: standing.last_at.datetime(),
+            repeated: false,
+        }
+    }
 }
 
 /// A sale.
@@ -90,8 +116,15 @@ impl AuctionLedger {
     /// The leader's hold pays the price and the buyer's premium, and what is left of it is available again; the seller gets
     /// the price, less the seller's fee, as available money; premium and fee wait for the house to
     /// [collect](Self::collect_house) them. Nothing else moves. Below its reserve it is unsold; if the terms give the seller a
-    /// window to accept the price, it waits for that first: see [`Settlement::awaiting_seller_until`]. It is idempotent: an auction that is sold or unsold already is answered with what has
-    /// become of it, [`repeated`](Settlement::repeated), and nothing moves.
+    /// window to accept the price, it waits for that first: see [`Settlement::awaiting_seller_until`].
+    ///
+    /// A sealed auction releases those who have lost first, 200 at a time: as long as it is
+    /// [`releasing`](Settlement::releasing), settle it again. Each time is a command of its own, with a key of its own if it
+    /// has one. What was released stays released, whoever goes on with it. An auction that was called off with more sealed
+    /// bids than that is settled in the same way, until it is cancelled.
+    ///
+    /// It is idempotent: an auction that is sold or unsold already is answered with what has become of it,
+    /// [`repeated`](Settlement::repeated), and nothing moves.
     ///
     /// # Errors
     ///
@@ -109,7 +142,8 @@ impl AuctionLedger {
     ///
     /// # Locking
     ///
-    /// The auction; then, ascending and in one query, the wallets of the leader and of the seller.
+    /// The auction; then, ascending and in one query, the wallets of the leader and of the seller, and those of the sealed bids
+    /// that are released.
     ///
     /// # Example: won
     ///
@@ -173,6 +207,10 @@ impl AuctionLedger {
     pub async fn settle_due(&self, limit: u64) -> Result<Sweep, Error> {
         let now = self.clock.now(&Detached(&self.db)).await?;
         let mut sweep = Sweep::default();
+        // What is being released was begun by somebody, who may be gone.
+        for id in self.releasing(limit).await? {
+            self.settle_one(AuctionId::from(id), &mut sweep).await;
+        }
         let mut last = None;
         while count(&sweep) < limit {
             let due = self.due(now, last).await?;
@@ -192,7 +230,14 @@ impl AuctionLedger {
     }
 
     async fn settle_one(&self, id: AuctionId, sweep: &mut Sweep) {
-        match self.settle(id).await {
+        let settled = loop {
+            match self.settle(id).await {
+                // Sealed bids are released batch by batch.
+                Ok(settlement) if settlement.releasing => {}
+                settled => break settled,
+            }
+        };
+        match settled {
             Ok(settlement) if settlement.repeated => {}
             Ok(settlement) => sweep.settled.push(settlement),
             // Somebody has cancelled it meanwhile.
@@ -202,6 +247,20 @@ impl AuctionLedger {
                 sweep.failed.push((id, error));
             }
         }
+    }
+
+    /// Auctions whose sealed bids are being released.
+    async fn releasing(&self, limit: u64) -> Result<Vec<i64>, Error> {
+        let releasing = auction::Entity::find()
+            .select_only()
+            .column(auction::Column::Id)
+            .filter(
+                auction::Column::State
+                    .is_in([auction::State::Settling, auction::State::Cancelling]),
+            )
+            .order_by_asc(auction::Column::Id)
+            .limit(limit);
+        Ok(releasing.into_tuple().all(&Detached(&self.db)).await?)
     }
 
     /// The original end and the id of some auctions that are due, in this order, after the `last` one.
@@ -310,6 +369,7 @@ impl Settle<'_> {
             currency: lot.terms.currency,
             sold,
             awaiting_seller_until: None,
+            releasing: false,
             at: Micros::new(ended.at).datetime(),
             repeated: true,
         })

@@ -116,6 +116,8 @@ fn state(state: auction::State) -> AuctionState {
         auction::State::Unsold => AuctionState::Unsold,
         auction::State::Cancelled => AuctionState::Cancelled,
         auction::State::AwaitingSeller => AuctionState::AwaitingSeller,
+        auction::State::Settling => AuctionState::Settling,
+        auction::State::Cancelling => AuctionState::Cancelling,
     }
 }
 

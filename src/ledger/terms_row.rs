@@ -57,6 +57,8 @@ impl Columns<'_> {
             auction::Pricing::Asked => return Ok(None),
             auction::Pricing::OwnBid => Pricing::OwnBid,
             auction::Pricing::Automatic => Pricing::Automatic,
+            auction::Pricing::FirstPrice => Pricing::FirstPrice,
+            auction::Pricing::SecondPrice => Pricing::SecondPrice,
         };
         let step = self.amount(self.0.increment)?;
         let increment = match (self.0.increments.as_deref(), self.0.increment_points) {
@@ -123,6 +125,8 @@ pub(super) fn write(terms: &Terms) -> auction::ActiveModel {
             None => auction::Pricing::Asked,
             Some(Pricing::OwnBid) => auction::Pricing::OwnBid,
             Some(Pricing::Automatic) => auction::Pricing::Automatic,
+            Some(Pricing::FirstPrice) => auction::Pricing::FirstPrice,
+            Some(Pricing::SecondPrice) => auction::Pricing::SecondPrice,
         }),
         start_price: Set(terms.start_price().minor()),
         // Where nothing ascends it says nothing, and is 1.

@@ -1,5 +1,6 @@
 //! What the pages of a host show: an auction as one user sees it, auctions by their state, and what a user has promised.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -7,10 +8,11 @@ use rust_decimal::Decimal;
 use sea_orm::sea_query::ExprTrait;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
+use super::AuctionLedger;
 use super::history::{users, vanished};
 use super::query::{Auction, query};
-use super::{AuctionLedger, store};
-use crate::entity::auction;
+use super::store::{self, Lot};
+use crate::entity::{auction, sealed_bid};
 use crate::error::Error;
 use crate::id::{AuctionId, UserId};
 use crate::money::{Amount, Currency};
@@ -35,7 +37,7 @@ pub struct AuctionView {
     pub is_seller: bool,
     /// Whether the user leads, or has won.
     pub leads: bool,
-    /// The user's own maximum, as long as it leads.
+    /// The user's own maximum, as long as it leads or is sealed.
     pub own_maximum: Option<Secret>,
     /// The least that this user could bid: for a leader with automatic bidding, above the own maximum. `None` if nobody can
     /// bid, and for the seller.
@@ -55,8 +57,8 @@ pub struct Hold {
     pub title: String,
     /// How much is held: the maximum and the premium on it.
     pub amount: Secret,
-    /// The price as it stands.
-    pub price: Decimal,
+    /// The price as it stands; `None` where bids are sealed.
+    pub price: Option<Decimal>,
     /// The end of the auction.
     pub ends_at: DateTime<Utc>,
 }
@@ -228,6 +230,10 @@ impl GetAuctionFor<'_> {
         let leads = auction.leader.as_ref() == Some(&self.user);
         let open = standing.state == AuctionState::Open;
         let own = standing.leader.filter(|_| leads && open).map(|leader| leader.maximum);
+        let own = match terms.is_sealed() && open {
+            true => sealed_bid(connection, &self.user, &row).await?,
+            false => own,
+        };
         let left = Ord::max(standing.ends_at.get().saturating_sub(now.get()), 0);
         let is_running = open && terms.starts_at <= now && left > 0;
         Ok(AuctionView {
@@ -270,27 +276,45 @@ impl GetHolds<'_> {
         let Some(account) = account else {
             return Ok(Vec::new());
         };
-        let rows = auction::Entity::find()
-            .filter(
-                auction::Column::State
-                    .is_in([auction::State::Open, auction::State::AwaitingSeller]),
-            )
-            .filter(auction::Column::LeaderWalletId.eq(account.id.get()))
-            .order_by_asc(auction::Column::Id)
+        let sealed = sealed_bid::Entity::find()
+            .filter(sealed_bid::Column::WalletId.eq(account.id.get()))
+            .filter(sealed_bid::Column::ReleasedBy.is_null())
             .all(connection)
             .await?;
-        let holds = rows.iter().map(|row| {
+        let sealed: BTreeMap<i64, i64> =
+            sealed.into_iter().map(|row| (row.auction_id, row.maximum)).collect();
+        let mut rows = auction::Entity::find()
+            .filter(auction::Column::State.is_in(HOLDING))
+            .filter(auction::Column::LeaderWalletId.eq(account.id.get()))
+            .all(connection)
+            .await?;
+        rows.retain(|row| !sealed.contains_key(&row.id));
+        let ids: Vec<i64> = sealed.keys().copied().collect();
+        // SQLite binds 32,766 values at most.
+        for ids in ids.chunks(1_000) {
+            let more = auction::Entity::find()
+                .filter(auction::Column::Id.is_in(ids.iter().copied()))
+                .all(connection);
+            rows.extend(more.await?);
+        }
+        rows.sort_by_key(|row| row.id);
+        let mut holds = Vec::with_capacity(rows.len());
+        for row in &rows {
             let lot = store::lot(row)?;
             let decimal = |amount| lot.terms.currency.decimal(amount);
-            Ok(Hold {
+            let amount = match sealed.get(&row.id) {
+                Some(maximum) => amount_of(&lot, *maximum)?,
+                None => lot.standing.hold_of(Some(account.id)),
+            };
+            holds.push(Hold {
                 auction: lot.id,
                 title: row.title.clone(),
-                amount: Secret::new(decimal(lot.standing.hold_of(Some(account.id)))),
-                price: decimal(lot.standing.price.unwrap_or(Amount::ZERO)),
+                amount: Secret::new(decimal(amount)),
+                price: lot.standing.price.map(decimal),
                 ends_at: lot.standing.ends_at.datetime(),
-            })
-        });
-        holds.collect()
+            });
+        }
+        Ok(holds)
     }
 }
 
@@ -316,6 +340,30 @@ pub(super) async fn named<C: ConnectionTrait>(
         auctions.push(Auction::of(row, user(row.seller_wallet_id)?, leader)?);
     }
     Ok(auctions)
+}
+
+/// The states in which the leader's money is held.
+const HOLDING: [auction::State; 3] =
+    [auction::State::Open, auction::State::AwaitingSeller, auction::State::Settling];
+
+/// The maximum of a user's own sealed bid.
+async fn sealed_bid<C: ConnectionTrait>(
+    connection: &C,
+    user: &UserId,
+    row: &auction::Model,
+) -> Result<Option<Amount>, Error> {
+    let lot = store::lot(row)?;
+    let Some(account) = store::find_wallet(connection, user, lot.terms.currency).await? else {
+        return Ok(None);
+    };
+    let own = sealed_bid::Entity::find_by_id((row.id, account.id.get())).one(connection).await?;
+    Ok(own.and_then(|own| Amount::from_minor(own.maximum)))
+}
+
+/// What is held for a sealed bid.
+fn amount_of(lot: &Lot, maximum: i64) -> Result<Amount, Error> {
+    let hold = Amount::from_minor(maximum).and_then(|maximum| lot.terms.with_premium(maximum));
+    hold.ok_or_else(|| Error::damaged(format!("a sealed bid of auction {}", lot.id)))
 }
 
 fn leading_wallet(row: &auction::Model) -> Option<i64> {

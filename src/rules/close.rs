@@ -17,9 +17,10 @@ impl Case<'_> {
     pub(super) fn settle(&self) -> Result<Verdict, Rejection> {
         let standing = self.standing;
         let waiting = standing.state == AuctionState::AwaitingSeller;
-        if !waiting {
+        if !standing.state.can_be_sold() {
             self.require_not_closed()?;
         }
+        debug_assert!(!self.party.sealed_bids, "whoever has lost is released before");
         if self.now < standing.ends_at {
             return Err(Rejection::NotEnded { ends_at: standing.ends_at.datetime() });
         }
@@ -40,6 +41,9 @@ impl Case<'_> {
     pub(super) fn close_early(&self, by: Actor) -> Result<Verdict, Rejection> {
         self.require_open()?;
         self.require_seller(by)?;
+        if self.terms.is_sealed() {
+            return Err(Rejection::Sealed);
+        }
         Ok(self.hammer())
     }
 
@@ -78,16 +82,7 @@ impl Case<'_> {
             return Err(Rejection::ReserveNotLower);
         }
         let ladder = self.terms.ladder.as_ref().ok_or(Rejection::NoReserve)?;
-        if let Some((multiple_of, (below, above))) =
-            ladder.multiple_of.zip(ladder.neighbours(reserve.minor()))
-        {
-            let currency = self.terms.currency;
-            return Err(Rejection::NotOnIncrement {
-                multiple_of: currency.decimal(multiple_of),
-                below: currency.decimal_of_minor(below),
-                above: Amount::from_minor(above).map(|above| currency.decimal(above)),
-            });
-        }
+        self.require_multiple(ladder, reserve)?;
         let standing = standing.moved(standing.state, self.now);
         let standing = Standing { reserve: Some(reserve), ..standing }.priced(ladder);
         Ok(Verdict::Changed { standing })
@@ -100,9 +95,7 @@ impl Case<'_> {
             return Err(Rejection::Ended { at: self.standing.ends_at.datetime() });
         }
         self.require_seller(by)?;
-        if by != Actor::House && self.standing.leader.is_some() {
-            return Err(Rejection::HasBids);
-        }
+        self.require_no_bids(by)?;
         if ends_at <= self.standing.ends_at {
             return Err(Rejection::NotLater { ends_at: self.standing.ends_at.datetime() });
         }
@@ -112,14 +105,23 @@ impl Case<'_> {
 
     /// Called off. A seller can do so while nobody has bid, the house always.
     pub(super) fn cancel(&self, by: Actor) -> Result<Verdict, Rejection> {
-        if self.standing.state != AuctionState::AwaitingSeller {
+        if !self.standing.state.can_be_sold() {
             self.require_not_closed()?;
         }
         self.require_seller(by)?;
-        if by != Actor::House && self.standing.leader.is_some() {
-            return Err(Rejection::HasBids);
-        }
-        Ok(self.end(AuctionState::Cancelled))
+        self.require_no_bids(by)?;
+        // Sealed bids are released after it.
+        let state = match self.party.sealed_bids {
+            true => AuctionState::Cancelling,
+            false => AuctionState::Cancelled,
+        };
+        Ok(self.end(state))
+    }
+
+    /// Refuses a seller what only the house can do once somebody has bid.
+    fn require_no_bids(&self, by: Actor) -> Result<(), Rejection> {
+        let has_bids = self.standing.leader.is_some() || self.party.sealed_bids;
+        if by != Actor::House && has_bids { Err(Rejection::HasBids) } else { Ok(()) }
     }
 
     fn require_seller(&self, by: Actor) -> Result<(), Rejection> {

@@ -67,12 +67,16 @@ pub(crate) struct Party {
     pub(crate) funds: Funds,
     /// What the host says of them.
     pub(crate) eligibility: Eligibility,
+    /// The maximum of their own sealed bid.
+    pub(crate) sealed_bid: Option<Amount>,
+    /// Whether there are sealed bids, of anybody but the leader, whose money is held.
+    pub(crate) sealed_bids: bool,
 }
 
 impl From<Funds> for Party {
     /// Somebody who may bid.
     fn from(funds: Funds) -> Self {
-        Self { funds, eligibility: Eligibility::Eligible }
+        Self { funds, eligibility: Eligibility::Eligible, sealed_bid: None, sealed_bids: false }
     }
 }
 
@@ -112,14 +116,14 @@ pub(crate) fn next_minimum(terms: &Terms, standing: &Standing) -> Option<Amount>
     Amount::from_minor(minimum(terms, ladder, standing))
 }
 
-/// The same for somebody with a maximum of `own` that leads: with automatic bidding it need only be above that.
+/// The same for somebody with a maximum of `own` that leads, or is sealed: it need only be above that.
 pub(crate) fn next_minimum_of(
     terms: &Terms,
     standing: &Standing,
     own: Option<Amount>,
 ) -> Option<Amount> {
     let ladder = terms.ladder.as_ref().filter(|_| standing.state == AuctionState::Open)?;
-    match own.filter(|_| ladder.pricing == Pricing::Automatic) {
+    match own.filter(|_| ladder.pricing != Pricing::OwnBid) {
         Some(own) => Amount::from_minor(ladder.round_up(own.minor().checked_add(1)?)),
         None => next_minimum(terms, standing),
     }
@@ -141,7 +145,7 @@ fn minimum(terms: &Terms, ladder: &Ladder, standing: &Standing) -> i64 {
 pub(super) struct Case<'a> {
     pub(super) terms: &'a Terms,
     pub(super) standing: &'a Standing,
-    party: Party,
+    pub(super) party: Party,
     pub(super) now: Micros,
 }
 
@@ -154,12 +158,16 @@ impl Case<'_> {
             return Err(Rejection::SellerCannotBid);
         }
         self.require_eligible()?;
+        if ladder.pricing.is_sealed() {
+            return self.sealed_bid(ladder, bidder, maximum);
+        }
         if let Some(price) =
             buy_now_offer(self.terms, self.standing).filter(|price| *price <= maximum)
         {
             return self.sell(bidder, price);
         }
         self.require_on_ladder(ladder, bidder, maximum)?;
+        self.require_multiple(ladder, maximum)?;
         let hold = self.payable(maximum)?;
         let (bidder, more) = self.require_funds(bidder, hold)?;
         // From here the bid must succeed: every refusal has been given above.
@@ -247,7 +255,6 @@ impl Case<'_> {
         bidder: Option<WalletId>,
         maximum: Amount,
     ) -> Result<(), Rejection> {
-        let currency = self.terms.currency;
         let automatic = ladder.pricing == Pricing::Automatic;
         let leads = |leader: &Leader| automatic && Some(leader.wallet) == bidder;
         match self.standing.leader.filter(leads) {
@@ -259,12 +266,22 @@ impl Case<'_> {
             None => {
                 let least = minimum(self.terms, ladder, self.standing);
                 if maximum.minor() < least {
-                    let minimum = currency.decimal_of_minor(least);
+                    let minimum = self.terms.currency.decimal_of_minor(least);
                     return Err(Rejection::BelowMinimum { minimum });
                 }
             }
         }
-        let neighbours = ladder.neighbours(maximum.minor());
+        Ok(())
+    }
+
+    /// Refuses an amount that is not one of the multiples the terms ask for.
+    pub(super) fn require_multiple(
+        &self,
+        ladder: &Ladder,
+        amount: Amount,
+    ) -> Result<(), Rejection> {
+        let currency = self.terms.currency;
+        let neighbours = ladder.neighbours(amount.minor());
         if let Some((multiple_of, (below, above))) = ladder.multiple_of.zip(neighbours) {
             return Err(Rejection::NotOnIncrement {
                 multiple_of: currency.decimal(multiple_of),
@@ -283,7 +300,7 @@ impl Case<'_> {
     }
 
     /// What is paid for a hammer price.
-    fn payable(&self, hammer: Amount) -> Result<Amount, Rejection> {
+    pub(super) fn payable(&self, hammer: Amount) -> Result<Amount, Rejection> {
         self.terms.with_premium(hammer).ok_or_else(|| self.too_large())
     }
 
@@ -298,6 +315,16 @@ impl Case<'_> {
         amount: Amount,
     ) -> Result<(WalletId, Amount), Rejection> {
         let own_hold = self.standing.hold_of(wallet);
+        self.require_more_funds(wallet, own_hold, amount)
+    }
+
+    /// The same beside an own hold of this much.
+    pub(super) fn require_more_funds(
+        &self,
+        wallet: Option<WalletId>,
+        own_hold: Amount,
+        amount: Amount,
+    ) -> Result<(WalletId, Amount), Rejection> {
         let needed = amount.checked_sub(own_hold).unwrap_or(Amount::ZERO);
         match wallet {
             Some(wallet) if needed.minor() <= self.party.funds.available => Ok((wallet, needed)),

@@ -20,6 +20,9 @@ pub(crate) enum Increment {
 }
 
 impl Increment {
+    /// That of bids that do not ascend: it says nothing.
+    pub(crate) const NONE: Self = Self::Fixed(Amount::ONE);
+
     /// The increment at a price.
     pub(crate) fn at(&self, price: Amount) -> Amount {
         match *self {

@@ -14,6 +14,7 @@ mod instant;
 #[allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
 mod properties;
 mod rejection;
+mod sealed;
 mod share;
 mod soft_close;
 mod standing;

@@ -110,6 +110,7 @@ fn recounted(
     let runner_up = ranks.get(1).map(|(_, (maximum, _))| *maximum);
     assert_eq!(standing.runner_up_maximum, runner_up);
     let price = match (ladder.pricing, runner_up) {
+        (Pricing::FirstPrice | Pricing::SecondPrice, _) => unreachable!("these ascend"),
         (Pricing::OwnBid, _) => top.minor(),
         (Pricing::Automatic, None) => ladder.start_price.minor(),
         (Pricing::Automatic, Some(beaten)) => {
@@ -190,10 +191,108 @@ fn play(pricing: Option<Pricing>, seed: u64) {
     assert_eq!(purses.values().map(|purse| purse.0).sum::<i64>() + house, 5 * 150);
 }
 
+/// A sealed auction: whoever wins and the price are what a sort of all bids says, and everybody else has the money back.
+fn play_sealed(pricing: Pricing, seed: u64) {
+    let mut dice = Dice(seed);
+    let ladder = Ladder {
+        start_price: dice.amount(20),
+        increment: Increment::NONE,
+        multiple_of: None,
+        pricing,
+    };
+    let share = |dice: &mut Dice| Share {
+        basis_points: u32::try_from(dice.roll(3_000)).unwrap(),
+        at_least: won(dice.roll(3)),
+        at_most: dice.one_in(3).then(|| won(5)),
+    };
+    let terms = Terms {
+        currency: Currency::KRW,
+        ladder: Some(ladder),
+        ask: None,
+        reserve: dice.one_in(2).then(|| dice.amount(60)),
+        acceptance_window: 10 * dice.roll(2),
+        soft_close: None,
+        premium: share(&mut dice),
+        fee: share(&mut dice),
+        starts_at: Micros::new(0),
+        ends_at: Micros::new(END),
+    };
+    let terms = terms.validated().unwrap();
+    let mut standing = Standing::opened(SELLER.into(), &terms, Micros::new(0));
+    let mut purses: Purses = (0..5).map(|wallet| (wallet, (150, 0))).collect();
+    let mut sealed: BTreeMap<i64, (Amount, i64)> = BTreeMap::new();
+    let (mut house, mut now) = (0, 0);
+    let mut called_off = false;
+    for _ in 0..12 {
+        now += dice.roll(12);
+        let (wallet, at) = (dice.roll(5), Micros::new(now));
+        let party = Party {
+            sealed_bid: sealed.get(&wallet).map(|own| own.0),
+            sealed_bids: !sealed.is_empty(),
+            ..Party::from(Funds { available: purses[&wallet].0 })
+        };
+        let user = Some(WalletId::from(wallet));
+        let command = match dice.roll(40) {
+            0 => Command::Cancel { by: Actor::House },
+            1 => Command::CloseEarly { by: Actor::House },
+            2 => Command::Take { taker: user, limit: None },
+            3 => Command::LowerReserve { by: Actor::House, reserve: dice.amount(60) },
+            _ => Command::Bid { bidder: user, maximum: dice.amount(90) },
+        };
+        let Ok(verdict) = decide(&terms, &standing, &command, party, at) else { continue };
+        move_money(&mut purses, &verdict);
+        standing = *verdict.standing();
+        assert_eq!((standing.leader, standing.price), (None, None), "nobody sees a bid");
+        if let (Verdict::Sealed { .. }, Command::Bid { maximum, .. }) = (&verdict, command) {
+            sealed.insert(wallet, (maximum, standing.seq));
+        }
+        called_off |= matches!(command, Command::Cancel { .. });
+    }
+    let hold = |maximum: Amount| terms.with_premium(maximum).unwrap();
+    let mut ranks: Vec<_> = sealed.into_iter().collect();
+    ranks.sort_by_key(|(_, (maximum, seq))| (std::cmp::Reverse(*maximum), *seq));
+    let late = Micros::new(10_000);
+    let losers = match ranks.first() {
+        Some((wallet, (maximum, seq))) if !called_off => {
+            let (wallet, maximum, seq) = (WalletId::from(*wallet), *maximum, *seq);
+            let leader = Leader { wallet, maximum, hold: hold(maximum), seq };
+            let runner_up = ranks.get(1).map(|(_, (maximum, _))| *maximum);
+            standing = standing.opened_bids(&ladder, leader, runner_up);
+            &ranks[1..]
+        }
+        _ => &ranks[..],
+    };
+    for (index, (wallet, (maximum, _))) in losers.iter().enumerate() {
+        let purse = purses.get_mut(wallet).unwrap();
+        *purse = (purse.0 + hold(*maximum).minor(), purse.1 - hold(*maximum).minor());
+        standing = standing.released(index + 1 < losers.len(), late);
+    }
+    if let Ok(verdict) = decide(&terms, &standing, &Command::Settle, Funds::NONE, late) {
+        move_money(&mut purses, &verdict);
+        let sale = verdict.sale().map(|(buyer, sale)| (buyer.get(), sale.price));
+        house += verdict.sale().map_or(0, |(_, sale)| sale.house_share().minor());
+        let best = ranks.first().copied();
+        let best = best.filter(|(_, (top, _))| standing.reserve.is_none_or(|least| least <= *top));
+        let expected = best.map(|(wallet, (top, _))| {
+            let second = ranks.get(1).map_or(Amount::ZERO, |(_, (second, _))| *second);
+            let least = standing.reserve.unwrap_or(Amount::ZERO).max(ladder.start_price);
+            (wallet, if pricing == Pricing::FirstPrice { top } else { second.max(least) })
+        });
+        assert_eq!(sale, expected);
+        standing = *verdict.standing();
+    }
+    assert_eq!(standing.hold(), None);
+    assert!(purses.values().all(|purse| purse.1 == 0), "{purses:?}");
+    assert_eq!(purses.values().map(|purse| purse.0).sum::<i64>() + house, 5 * 150);
+}
+
 /// A failure is told with its seed.
 fn many(pricing: Option<Pricing>) {
     for seed in 0..100_000 {
-        let played = std::panic::catch_unwind(|| play(pricing, seed));
+        let played = std::panic::catch_unwind(|| match pricing {
+            Some(pricing) if pricing.is_sealed() => play_sealed(pricing, seed),
+            pricing => play(pricing, seed),
+        });
         assert!(played.is_ok(), "seed {seed}");
     }
 }
@@ -206,6 +305,16 @@ fn a_hundred_thousand_plain_auctions() {
 #[test]
 fn a_hundred_thousand_auctions_with_automatic_bidding() {
     many(Some(Pricing::Automatic));
+}
+
+#[test]
+fn a_hundred_thousand_sealed_auctions_at_the_first_price() {
+    many(Some(Pricing::FirstPrice));
+}
+
+#[test]
+fn a_hundred_thousand_sealed_auctions_at_the_second_price() {
+    many(Some(Pricing::SecondPrice));
 }
 
 #[test]

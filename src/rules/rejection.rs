@@ -26,7 +26,7 @@ use super::{AuctionState, Eligibility};
 /// - a settlement: [`Closed`](Self::Closed) (cancelled), [`NotEnded`](Self::NotEnded),
 ///   [`AwaitingSeller`](Self::AwaitingSeller), [`BalanceTooLarge`](Self::BalanceTooLarge);
 /// - an early close: [`Closed`](Self::Closed), [`NotOpenYet`](Self::NotOpenYet),
-///   [`Ended`](Self::Ended), [`NotSeller`](Self::NotSeller),
+///   [`Ended`](Self::Ended), [`NotSeller`](Self::NotSeller), [`Sealed`](Self::Sealed),
 ///   [`BalanceTooLarge`](Self::BalanceTooLarge);
 /// - an acceptance below the reserve: [`Closed`](Self::Closed), [`NotOpenYet`](Self::NotOpenYet),
 ///   [`Ended`](Self::Ended), [`NotSeller`](Self::NotSeller), [`NoBids`](Self::NoBids),
@@ -99,6 +99,9 @@ pub enum Rejection {
     /// A seller cannot cancel or prolong an auction on which somebody has bid. It can be closed early instead.
     #[error("a seller cannot do this to an auction with bids")]
     HasBids,
+    /// Its bids are sealed until its end, which is when it was promised.
+    #[error("the bids are sealed until the end")]
+    Sealed,
     /// Nobody has bid, so there is no price to accept.
     #[error("nobody has bid on the auction")]
     NoBids,

@@ -24,6 +24,17 @@ pub enum AuctionState {
     /// It ended below its reserve, and waits for the seller to accept the price or for the acceptance window to pass. The
     /// leader's money is still held.
     AwaitingSeller,
+    /// Its sealed bids are opened: who has won is known, and those that have lost are being released. Settle it again.
+    Settling,
+    /// It was called off, and its sealed bids are being released. Settle it to go on with that.
+    Cancelling,
+}
+
+impl AuctionState {
+    /// Whether it can still be sold to its leader, whose money is held for that.
+    pub(crate) const fn can_be_sold(self) -> bool {
+        matches!(self, Self::Open | Self::AwaitingSeller | Self::Settling)
+    }
 }
 
 impl fmt::Display for AuctionState {
@@ -34,6 +45,8 @@ impl fmt::Display for AuctionState {
             Self::Unsold => "unsold",
             Self::Cancelled => "cancelled",
             Self::AwaitingSeller => "awaiting seller",
+            Self::Settling => "settling",
+            Self::Cancelling => "cancelling",
         })
     }
 }
@@ -86,10 +99,9 @@ impl Standing {
         }
     }
 
-    /// What the auction holds, and in whose wallet. No final state holds money.
+    /// What the auction holds for its leader, and in whose wallet. No final state holds money.
     pub(crate) fn hold(&self) -> Option<(WalletId, Amount)> {
-        let holds = matches!(self.state, AuctionState::Open | AuctionState::AwaitingSeller);
-        let leader = self.leader.filter(|_| holds)?;
+        let leader = self.leader.filter(|_| self.state.can_be_sold())?;
         Some((leader.wallet, leader.hold))
     }
 
@@ -153,6 +165,16 @@ impl Standing {
             last_at: now,
             ..*self
         }
+    }
+
+    /// Where a sealed auction stands once its bids are opened: with a leader, a runner-up and a price.
+    pub(crate) fn opened_bids(
+        &self,
+        ladder: &Ladder,
+        leader: Leader,
+        runner_up_maximum: Option<Amount>,
+    ) -> Self {
+        Self { leader: Some(leader), runner_up_maximum, ..*self }.priced(ladder)
     }
 
     /// Where the auction stands after a command that changes nothing but the state.

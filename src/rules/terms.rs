@@ -15,7 +15,7 @@ use crate::money::{Amount, Currency};
 pub(crate) struct Terms {
     /// The currency of every amount of the auction.
     pub(crate) currency: Currency,
-    /// How bids ascend; `None` if none are taken.
+    /// How bids ascend, or are ranked where they are sealed; `None` if none are taken.
     pub(crate) ladder: Option<Ladder>,
     /// What ends the auction at once.
     pub(crate) ask: Option<Ask>,
@@ -40,7 +40,7 @@ pub(crate) struct Terms {
 pub(crate) struct Ladder {
     /// The least that the first bid can be.
     pub(crate) start_price: Amount,
-    /// By how much every later bid must be higher.
+    /// By how much every later bid must be higher. Of sealed bids it says nothing, and is one unit.
     pub(crate) increment: Increment,
     /// Bids must be multiples of it, counted from zero.
     pub(crate) multiple_of: Option<Amount>,
@@ -55,14 +55,26 @@ pub(crate) enum Pricing {
     OwnBid,
     /// Automatic bidding: the runner-up's maximum and an increment, at most the own maximum.
     Automatic,
+    /// Bids are sealed until the end: the own bid.
+    FirstPrice,
+    /// Bids are sealed until the end: the runner-up's maximum.
+    SecondPrice,
+}
+
+impl Pricing {
+    /// Whether nobody sees a bid before the end.
+    pub(crate) const fn is_sealed(self) -> bool {
+        matches!(self, Self::FirstPrice | Self::SecondPrice)
+    }
 }
 
 impl Ladder {
     /// The price before any reserve: of a leader with this maximum over a runner-up with that one.
     pub(crate) fn price(&self, leader: Amount, runner_up: Option<Amount>) -> Amount {
         match (self.pricing, runner_up) {
-            (Pricing::OwnBid, _) => leader,
-            (Pricing::Automatic, None) => self.start_price,
+            (Pricing::OwnBid | Pricing::FirstPrice, _) => leader,
+            (Pricing::Automatic | Pricing::SecondPrice, None) => self.start_price,
+            (Pricing::SecondPrice, Some(beaten)) => beaten.max(self.start_price),
             (Pricing::Automatic, Some(beaten)) => {
                 // More than an amount can be is more than any maximum.
                 let next = Amount::from_minor(self.round_up(self.increment.after(beaten)));
@@ -146,7 +158,11 @@ impl Terms {
 
     fn check_ladder(&self, ladder: &Ladder) -> Result<(), TermsError> {
         let decimal = |amount| self.currency.decimal(amount);
-        self.check_increment(&ladder.increment)?;
+        if ladder.pricing.is_sealed() {
+            self.check_sealed()?;
+        } else {
+            self.check_increment(&ladder.increment)?;
+        }
         if self.reserve.is_some_and(Amount::is_zero) {
             return Err(TermsError::ZeroReserve);
         }
@@ -165,6 +181,14 @@ impl Terms {
             return Err(TermsError::NoReserveToMeet);
         }
         ladder.multiple_of.map_or(Ok(()), |multiple_of| self.check_grid(ladder, multiple_of))
+    }
+
+    /// What needs to see the price has no place where nobody does.
+    fn check_sealed(&self) -> Result<(), TermsError> {
+        let settings =
+            [("a buy-now price", self.ask.is_some()), ("a soft close", self.soft_close.is_some())];
+        let what = settings.into_iter().find(|(_, set)| *set).map(|(what, _)| what);
+        what.map_or(Ok(()), |what| Err(TermsError::NeedsBids { what }))
     }
 
     fn check_increment(&self, increment: &Increment) -> Result<(), TermsError> {
@@ -196,7 +220,8 @@ impl Terms {
             let start_price = decimal(start_price);
             return Err(TermsError::StartPriceOffGrid { start_price, multiple_of });
         }
-        if let Some(step) = ladder.increment.steps().find(|step| ladder.excess(*step) != 0) {
+        let mut steps = ladder.increment.steps().filter(|_| !ladder.pricing.is_sealed());
+        if let Some(step) = steps.find(|step| ladder.excess(*step) != 0) {
             let increment = self.currency.decimal_of_minor(step);
             return Err(TermsError::IncrementOffGrid { increment, multiple_of });
         }

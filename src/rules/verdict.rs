@@ -60,6 +60,13 @@ pub(crate) enum Verdict {
         released: Option<Released>,
         standing: Standing,
     },
+    /// The sealed bid counts.
+    Sealed {
+        bidder: WalletId,
+        /// What the bidder's wallet holds more than before: for the own raise, the difference only.
+        hold: Amount,
+        standing: Standing,
+    },
     /// The buyer has bought: taken it, bid as much as the buy-now price, or won.
     Sold {
         buyer: WalletId,
@@ -115,6 +122,7 @@ impl Verdict {
     pub(crate) const fn standing(&self) -> &Standing {
         match self {
             Self::Bid { standing, .. }
+            | Self::Sealed { standing, .. }
             | Self::Sold { standing, .. }
             | Self::Unsold { standing, .. }
             | Self::Changed { standing } => standing,
@@ -127,7 +135,7 @@ impl Verdict {
             Self::Bid { released, .. }
             | Self::Sold { released, .. }
             | Self::Unsold { released, .. } => *released,
-            Self::Changed { .. } => None,
+            Self::Sealed { .. } | Self::Changed { .. } => None,
         }
     }
 
@@ -147,7 +155,7 @@ impl Verdict {
             Move::new(wallet, MoveKind::Release, amount.gain(), amount.loss())
         });
         let (own, proceeds) = match *self {
-            Self::Bid { bidder, hold, .. } => {
+            Self::Bid { bidder, hold, .. } | Self::Sealed { bidder, hold, .. } => {
                 let own = Move::new(bidder, MoveKind::Hold, hold.loss(), hold.gain());
                 (Some(own), None)
             }
@@ -182,9 +190,14 @@ impl Verdict {
             Some(0),
             "money is moved, never made"
         );
+        // The holds of sealed bids are counted where those are: the standing knows the leader only.
+        let sealed = match *self {
+            Self::Sealed { hold, .. } => i128::from(hold.minor()),
+            _ => 0,
+        };
         debug_assert_eq!(
             i128::from(held(before)).checked_add(held_delta),
-            Some(i128::from(held(after))),
+            i128::from(held(after)).checked_add(sealed),
             "what was held is released, kept or paid, to the last unit"
         );
         let owned = |one: &Move| !before.hold_of(Some(one.wallet)).is_zero();

@@ -2,6 +2,7 @@
 
 mod auctions;
 mod books;
+mod houses;
 mod live;
 mod wallets;
 

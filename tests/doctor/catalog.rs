@@ -279,7 +279,7 @@ on_every_backend! {
 
 on_every_backend_bare! {
     async fn an_empty_database_lacks_every_table(world: &World) {
-        let expected = ["al_wallet", "al_auction", "al_bid", "al_act", "al_entry", "al_house", "al_key"].map(table);
+        let expected = ["al_wallet", "al_auction", "al_bid", "al_act", "al_entry", "al_house", "al_sealed_bid", "al_key"].map(table);
         assert_eq!(symptoms(world.db()).await?, expected);
     }
 
@@ -293,7 +293,7 @@ on_every_backend_bare! {
         db.execute_unprepared("CREATE SCHEMA house; SET search_path = house").await?;
         Migrator::up(&db, None).await?;
         assert_eq!(symptoms(&db).await?, []);
-        assert_eq!(symptoms(world.db()).await?.len(), 7);
+        assert_eq!(symptoms(world.db()).await?.len(), 8);
         Migrator::up(world.db(), None).await?;
         world.db().execute_unprepared("DROP TRIGGER al_bid_no_change ON public.al_bid").await?;
         assert_eq!(symptoms(&db).await?, []);

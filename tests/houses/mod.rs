@@ -1,4 +1,4 @@
-//! The rules of the houses, through every database: automatic bidding, reserves, asks, soft closes, premiums and fees.
+//! The rules of the houses, through every database: automatic bidding, reserves, sealed bids, asks, soft closes, premiums and fees.
 
 mod automatic;
 mod buy_now;
@@ -8,6 +8,7 @@ mod house_share;
 mod pages;
 mod random;
 mod reserve;
+mod sealed;
 mod secrets;
 mod soft_close;
 mod upgrade;

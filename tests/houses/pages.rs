@@ -89,7 +89,7 @@ on_every_backend! {
         ledger.cancel(second).await?;
         let holds = ledger.holds("ann", WON).await?;
         let seen: Vec<_> = holds.iter().map(|hold| (hold.auction, hold.amount.reveal(), hold.price)).collect();
-        assert_eq!(seen, [(first, 110.into(), 10.into())]);
+        assert_eq!(seen, [(first, 110.into(), Some(10.into()))]);
         assert_eq!(ledger.wallet("ann", WON).await?.held, 110.into());
         assert_eq!(ledger.holds("bob", WON).await?[0].auction, third);
         assert_eq!(ledger.holds(user("nobody"), WON).await?, []);

@@ -37,6 +37,8 @@ impl Dice {
 enum Format {
     Plain,
     Automatic,
+    FirstPrice,
+    SecondPrice,
     Dutch,
     Fixed,
 }
@@ -53,6 +55,16 @@ fn terms(format: Format, dice: &mut Dice) -> AuctionTerms {
                 price,
                 dice,
             )
+        }
+        Format::FirstPrice | Format::SecondPrice => {
+            let terms = match format {
+                Format::FirstPrice => AuctionTerms::sealed_first_price(WON, price),
+                _ => AuctionTerms::sealed_second_price(WON, price),
+            };
+            let window = Duration::from_secs(60 * dice.roll(2));
+            let reserved = dice.one_in(2);
+            let terms = if reserved { terms.reserve(price + dice.amount(40)) } else { terms };
+            terms.acceptance_window(window)
         }
         Format::Dutch if dice.one_in(2) => {
             let steps = [(Duration::ZERO, price + Decimal::TEN), (Duration::from_secs(900), price)];
@@ -169,6 +181,14 @@ on_every_backend! {
 
     async fn automatic(world: &World) {
         many(world, Format::Automatic, 2).await?;
+    }
+
+    async fn first_price(world: &World) {
+        many(world, Format::FirstPrice, 5).await?;
+    }
+
+    async fn second_price(world: &World) {
+        many(world, Format::SecondPrice, 6).await?;
     }
 
     async fn dutch(world: &World) {

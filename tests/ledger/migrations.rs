@@ -97,7 +97,7 @@ on_every_backend_bare! {
 on_every_backend! {
     async fn the_tables_have_the_names_that_were_promised(world: &World) {
         let ours = ours(world).await?;
-        for table in ["al_wallet", "al_auction", "al_bid", "al_act", "al_entry", "al_key", "al_house"] {
+        for table in ["al_wallet", "al_auction", "al_bid", "al_act", "al_entry", "al_key", "al_house", "al_sealed_bid"] {
             assert!(ours.iter().any(|name| name == table), "{table} is not among {ours:?}");
         }
     }

@@ -91,6 +91,7 @@ async fn books(
         entries,
         keys: Vec::new(),
         shares: Vec::new(),
+        sealed_bids: Vec::new(),
     })
 }
 
@@ -238,5 +239,7 @@ fn state(state: auction::State) -> AuctionState {
         auction::State::Unsold => AuctionState::Unsold,
         auction::State::Cancelled => AuctionState::Cancelled,
         auction::State::AwaitingSeller => AuctionState::AwaitingSeller,
+        auction::State::Settling => AuctionState::Settling,
+        auction::State::Cancelling => AuctionState::Cancelling,
     }
 }

@@ -1,7 +1,7 @@
 //! Auctions: terms that make sense, and a standing that is whole or not there.
 
 use super::By::{Check, Foreign, Length};
-use super::{Insert, accepts, auction, house, refuses, text, wallet};
+use super::{Insert, OPERATION, accepts, auction, house, refuses, sealed_bid, text, wallet};
 use crate::support::on_every_backend;
 
 /// Wallet 1 leads with 20 at a price of 10.
@@ -72,6 +72,11 @@ on_every_backend! {
         }
         accepts(world, [house()]).await;
         refuses(world, [(house().with("auction_id", 2).with("amount", 0), Check("al_house_amount_check"))]).await;
+        accepts(world, [sealed_bid(), sealed_bid().with("wallet_id", 2).with("released_by", OPERATION)]).await;
+        refuses(world, [
+            (sealed_bid().with("auction_id", 2).with("maximum", 0), Check("al_sealed_bid_maximum_check")),
+            (sealed_bid().with("auction_id", 2).with("seq", 1), Check("al_sealed_bid_seq_check")),
+        ]).await;
     }
 
     /// The leader's columns are the hold: half a leader would be money that nobody releases.

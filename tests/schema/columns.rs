@@ -6,15 +6,15 @@ use sea_orm::ConnectionTrait;
 
 use super::By::{NotNull, Range};
 use super::{
-    accepts, act, all, auction, bid, entry, house, in_words_of, key, refuses, store_one_of_each,
-    wallet,
+    accepts, act, all, auction, bid, entry, house, in_words_of, key, refuses, sealed_bid,
+    store_one_of_each, wallet,
 };
 use crate::support::{Database, Schema, TestResult, World, on_every_backend, run};
 
 on_every_backend! {
     async fn what_must_be_there_is_never_null(world: &World) {
         accepts(world, [wallet().with("owner", "X'62'")]).await;
-        for row in [wallet(), auction(), bid(), act(), entry(), key(), house()] {
+        for row in [wallet(), auction(), bid(), act(), entry(), key(), house(), sealed_bid()] {
             // Where the valid row has a NULL, the column may have one.
             let columns = row.cells.iter().filter(|(_, value)| value != "NULL").map(|(column, _)| *column);
             refuses(world, columns.map(|column| (row.clone().with(column, "NULL"), NotNull(column)))).await;
@@ -45,7 +45,7 @@ on_every_backend! {
             Database::Mariadb => "SELECT data_type FROM information_schema.columns WHERE table_schema = database() AND table_name IN ",
             Database::Sqlite => "SELECT c.type FROM sqlite_master t JOIN pragma_table_info(t.name) c WHERE t.name IN ",
         };
-        let types = format!("{types} ('al_wallet', 'al_auction', 'al_bid', 'al_act', 'al_entry', 'al_key', 'al_house')");
+        let types = format!("{types} ('al_wallet', 'al_auction', 'al_bid', 'al_act', 'al_entry', 'al_key', 'al_house', 'al_sealed_bid')");
         let types: BTreeSet<String> = all::<String>(world.db(), &types).await?.into_iter().collect();
         let expected = match world.database() {
             Database::Postgres => vec!["bigint", "bytea", "character varying", "smallint", "text", "uuid"],
@@ -72,13 +72,14 @@ mod a_column_keeps_its_type {
 async fn a_column_keeps_its_type(world: &World) -> TestResult {
     store_one_of_each(world).await;
     let mut wrong = Vec::new();
-    for row in [wallet(), auction(), bid(), act(), entry(), key(), house()] {
+    for row in [wallet(), auction(), bid(), act(), entry(), key(), house(), sealed_bid()] {
         // Neither the number nor the key of the row that is there.
         let row = match row.table {
             "al_wallet" => row.with("owner", "X'62'"),
             "al_key" => row.with("scope", "X'62'"),
             "al_auction" => row.with("start_price", 11),
             "al_house" => row.with("auction_id", 99),
+            "al_sealed_bid" => row.with("wallet_id", 99),
             _ => row.with("seq", 99),
         };
         for (column, _) in row.cells.clone() {

@@ -251,6 +251,13 @@ fn house() -> Insert {
     ])
 }
 
+#[rustfmt::skip]
+fn sealed_bid() -> Insert {
+    Insert::into("al_sealed_bid", &[
+        ("auction_id", "1"), ("wallet_id", "1"), ("maximum", "5"), ("seq", "2"), ("at", "1"), ("released_by", "NULL"),
+    ])
+}
+
 fn key() -> Insert {
     Insert::into(
         "al_key",
@@ -279,6 +286,7 @@ async fn store_one_of_each(world: &World) {
             entry(),
             key(),
             house(),
+            sealed_bid(),
         ],
     )
     .await;

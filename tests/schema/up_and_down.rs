@@ -28,7 +28,16 @@ pub(super) async fn objects(world: &World) -> Result<Vec<String>, DbErr> {
 
 /// What is there when all is there.
 pub(super) fn assert_complete(objects: &[String]) {
-    for table in ["al_wallet", "al_auction", "al_bid", "al_act", "al_entry", "al_key", "al_house"] {
+    for table in [
+        "al_wallet",
+        "al_auction",
+        "al_bid",
+        "al_act",
+        "al_entry",
+        "al_key",
+        "al_house",
+        "al_sealed_bid",
+    ] {
         assert!(objects.iter().any(|name| name == table), "{table} is missing: {objects:?}");
     }
     let triggers = objects.iter().filter(|name| name.contains("_no_")).count();
@@ -47,7 +56,7 @@ on_every_backend_bare! {
             assert_eq!(objects(world).await?, made, "the second up has nothing to do");
             Migrator::down(world.db(), Some(1)).await?;
             let left = objects(world).await?;
-            assert!(!left.iter().any(|name| name.contains("al_house")), "{left:?}");
+            assert!(!left.iter().any(|name| name.contains("al_house") || name.contains("al_sealed")), "{left:?}");
             Migrator::up(world.db(), None).await?;
             assert_eq!(objects(world).await?, made, "one step up again");
             Migrator::down(world.db(), Some(2)).await?;

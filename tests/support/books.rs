@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use auction_ledger::AuctionId;
-use auction_ledger::entity::{act, auction, bid, entry, house, key, wallet};
+use auction_ledger::entity::{act, auction, bid, entry, house, key, sealed_bid, wallet};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryOrder};
 
 /// Everything that is stored.
@@ -17,6 +17,7 @@ pub(crate) struct Books {
     pub(crate) entries: Vec<entry::Model>,
     pub(crate) keys: Vec<key::Model>,
     pub(crate) shares: Vec<house::Model>,
+    pub(crate) sealed_bids: Vec<sealed_bid::Model>,
 }
 
 impl Books {
@@ -45,6 +46,11 @@ impl Books {
                 .all(db)
                 .await?,
             shares: house::Entity::find().order_by_asc(house::Column::AuctionId).all(db).await?,
+            sealed_bids: sealed_bid::Entity::find()
+                .order_by_asc(sealed_bid::Column::AuctionId)
+                .order_by_asc(sealed_bid::Column::WalletId)
+                .all(db)
+                .await?,
         })
     }
 
@@ -81,12 +87,19 @@ impl Books {
     /// A wallet says what its journal says, and holds what it has promised to open auctions.
     fn check_wallets(&self) {
         let mut promised: BTreeMap<i64, i128> = BTreeMap::new();
-        for auction in self.auctions.iter().filter(|row| holds(row)) {
+        for auction in self.auctions.iter().filter(|row| holds(row) && !is_sealed(row)) {
             if let Some(leader) = auction.leader_wallet_id {
                 let maximum = auction.leader_max.unwrap();
                 *promised.entry(leader).or_default() +=
                     i128::from(maximum) + premium(auction, maximum);
             }
+        }
+        for bid in self.sealed_bids.iter().filter(|bid| bid.released_by.is_none()) {
+            let mut auctions = self.auctions.iter();
+            let auction = auctions.find(|auction| auction.id == bid.auction_id).unwrap();
+            assert!(holds(auction), "an auction that is over holds {bid:?}");
+            *promised.entry(bid.wallet_id).or_default() +=
+                i128::from(bid.maximum) + premium(auction, bid.maximum);
         }
         for wallet in &self.wallets {
             let (mut available, mut held, mut seq, mut at) = (0_i128, 0_i128, 0, i64::MIN);
@@ -198,9 +211,12 @@ impl Books {
             act::Kind::ReserveLowered,
             act::Kind::Extended,
             act::Kind::AwaitingSeller,
+            act::Kind::SealedBid,
+            act::Kind::Released,
         ];
         let ends = acts.iter().filter(|act| !changes.contains(&act.kind)).count();
-        assert_eq!(ends, if holds(auction) { 0 } else { 1 }, "it ends once: {acts:?}");
+        let ended = !holds(auction) || auction.state == auction::State::Cancelling;
+        assert_eq!(ends, usize::from(ended), "it ends once: {acts:?}");
         assert!(bids.iter().all(|bid| bid.wallet_id != auction.seller_wallet_id), "the seller bid");
         if open && !plain {
             check_standing(auction, &bids, &acts);
@@ -222,9 +238,16 @@ impl Books {
     }
 }
 
-/// Whether it can still be sold to its leader.
+/// Whether it is not over.
 fn holds(auction: &auction::Model) -> bool {
-    matches!(auction.state, auction::State::Open | auction::State::AwaitingSeller)
+    !matches!(
+        auction.state,
+        auction::State::Sold | auction::State::Unsold | auction::State::Cancelled
+    )
+}
+
+fn is_sealed(auction: &auction::Model) -> bool {
+    matches!(auction.pricing, auction::Pricing::FirstPrice | auction::Pricing::SecondPrice)
 }
 
 fn part(price: i64, points: i16, min: i64, cap: Option<i64>) -> i128 {

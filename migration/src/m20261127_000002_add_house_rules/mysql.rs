@@ -4,13 +4,21 @@ use sea_orm_migration::sea_orm::{ConnectionTrait, DbErr};
 
 use crate::statements::each;
 
-/// Makes all of it, or nothing: DDL commits itself here, so the table that was made is dropped again after an error. The
+/// Makes all of it, or nothing: DDL commits itself here, so the tables that were made are dropped again after an error. The
 /// columns come last, in one statement.
 pub(super) async fn up(db: &impl ConnectionTrait) -> Result<(), DbErr> {
     db.execute_unprepared(HOUSE).await?;
-    let result = db.execute_unprepared(COLUMNS).await;
+    let rest = async {
+        db.execute_unprepared(SEALED_BID).await?;
+        let columns = db.execute_unprepared(COLUMNS).await;
+        if columns.is_err() {
+            // The error to tell is the first.
+            let _ = db.execute_unprepared("DROP TABLE al_sealed_bid").await;
+        }
+        columns
+    };
+    let result = rest.await;
     if result.is_err() {
-        // The error to tell is the first.
         let _ = db.execute_unprepared("DROP TABLE al_house").await;
     }
     result.map(|_| ())
@@ -30,6 +38,20 @@ const HOUSE: &str = r"CREATE TABLE al_house (
         PRIMARY KEY (auction_id),
         KEY al_house_due (currency, collected_by, auction_id),
         CONSTRAINT al_house_amount_check CHECK (amount > 0)
+    ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
+
+const SEALED_BID: &str = r"CREATE TABLE al_sealed_bid (
+        auction_id      BIGINT NOT NULL,
+        wallet_id       BIGINT NOT NULL,
+        maximum         BIGINT NOT NULL,
+        seq             BIGINT NOT NULL,
+        at              BIGINT NOT NULL,
+        released_by     BINARY(16) NULL,
+        PRIMARY KEY (auction_id, wallet_id),
+        KEY al_sealed_bid_rank (auction_id, maximum, seq),
+        KEY al_sealed_bid_wallet (wallet_id),
+        CONSTRAINT al_sealed_bid_maximum_check CHECK (maximum > 0),
+        CONSTRAINT al_sealed_bid_seq_check CHECK (seq > 1)
     ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
 
 const COLUMNS: &str = r"ALTER TABLE al_auction
@@ -96,5 +118,6 @@ const DOWN: &[&str] = &[
         DROP COLUMN fee_points,
         DROP COLUMN fee_min,
         DROP COLUMN fee_cap",
+    "DROP TABLE al_sealed_bid",
     "DROP TABLE al_house",
 ];

@@ -42,9 +42,23 @@ pub(super) const UP: &[&str] = &[
         CONSTRAINT al_house_amount_check CHECK (amount > 0)
     )",
     "CREATE INDEX al_house_due ON al_house (currency, collected_by, auction_id)",
+    r"CREATE TABLE al_sealed_bid (
+        auction_id      BIGINT NOT NULL,
+        wallet_id       BIGINT NOT NULL,
+        maximum         BIGINT NOT NULL,
+        seq             BIGINT NOT NULL,
+        at              BIGINT NOT NULL,
+        released_by     UUID,
+        CONSTRAINT al_sealed_bid_pkey PRIMARY KEY (auction_id, wallet_id),
+        CONSTRAINT al_sealed_bid_maximum_check CHECK (maximum > 0),
+        CONSTRAINT al_sealed_bid_seq_check CHECK (seq > 1)
+    )",
+    "CREATE INDEX al_sealed_bid_rank ON al_sealed_bid (auction_id, maximum, seq)",
+    "CREATE INDEX al_sealed_bid_wallet ON al_sealed_bid (wallet_id)",
 ];
 
 pub(super) const DOWN: &[&str] = &[
+    "DROP TABLE al_sealed_bid",
     "DROP TABLE al_house",
     r"ALTER TABLE al_auction
         DROP COLUMN pricing,

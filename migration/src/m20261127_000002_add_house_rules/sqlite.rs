@@ -58,9 +58,23 @@ pub(super) const UP: &[&str] = &[
         CONSTRAINT al_house_amount_check CHECK (amount > 0)
     ) WITHOUT ROWID",
     "CREATE INDEX al_house_due ON al_house (currency, collected_by, auction_id)",
+    r"CREATE TABLE al_sealed_bid (
+        auction_id          BIGINT NOT NULL CHECK (typeof(auction_id) = 'integer'),
+        wallet_id           BIGINT NOT NULL CHECK (typeof(wallet_id) = 'integer'),
+        maximum             BIGINT NOT NULL CHECK (typeof(maximum) = 'integer'),
+        seq                 BIGINT NOT NULL CHECK (typeof(seq) = 'integer'),
+        at                  BIGINT NOT NULL CHECK (typeof(at) = 'integer'),
+        released_by         BLOB CHECK (typeof(released_by) IN ('blob', 'null') AND (released_by IS NULL OR length(released_by) = 16)),
+        CONSTRAINT al_sealed_bid_pkey PRIMARY KEY (auction_id, wallet_id),
+        CONSTRAINT al_sealed_bid_maximum_check CHECK (maximum > 0),
+        CONSTRAINT al_sealed_bid_seq_check CHECK (seq > 1)
+    ) WITHOUT ROWID",
+    "CREATE INDEX al_sealed_bid_rank ON al_sealed_bid (auction_id, maximum, seq)",
+    "CREATE INDEX al_sealed_bid_wallet ON al_sealed_bid (wallet_id)",
 ];
 
 pub(super) const DOWN: &[&str] = &[
+    "DROP TABLE al_sealed_bid",
     "DROP TABLE al_house",
     "ALTER TABLE al_auction DROP COLUMN fee_cap",
     "ALTER TABLE al_auction DROP COLUMN fee_min",

@@ -13,7 +13,7 @@ use super::commands::Commands;
 use super::finding::{Balance, Finding, Record, SettlementMismatch};
 use super::report::{AuditedRows, Findings, Piece};
 use super::{Scope, Span, count, read, references};
-use crate::entity::{auction, entry, house};
+use crate::entity::{auction, entry, house, sealed_bid};
 use crate::error::Error;
 use crate::unit_of_work::UnitOfWork;
 
@@ -32,12 +32,33 @@ pub(super) async fn audit(uow: &UnitOfWork, span: Span, scope: &Scope) -> Result
     commands.check_numbers(&lots, &mut findings);
     references::audit(uow, covered, scope, &mut findings).await?;
 
-    let state = Moves::new(lots, commands, scope);
+    let sealed = sealed_bids(uow, covered).await?;
+    let state = Moves { sealed, ..Moves::new(lots, commands, scope) };
     let entries = uow.get_database_backend().build(&entries(covered));
     let moves = uow.fold(entries, state, |moves, row| moves.enter(row)).await?;
     read.entries_by_auction = moves.entries;
     moves.judge(&mut findings);
     Ok(Piece { findings, read, next })
+}
+
+/// The sealed bids of a range that are not released: for which auction, in which wallet, how much.
+async fn sealed_bids(uow: &UnitOfWork, covered: Span) -> Result<BTreeMap<(i64, i64), i64>, Error> {
+    let bids = Query::select()
+        .columns([
+            sealed_bid::Column::AuctionId,
+            sealed_bid::Column::WalletId,
+            sealed_bid::Column::Maximum,
+        ])
+        .from(sealed_bid::Entity)
+        .and_where(covered.holds(Expr::col(sealed_bid::Column::AuctionId)))
+        .and_where(Expr::col(sealed_bid::Column::ReleasedBy).is_null())
+        .take();
+    let bids = uow.get_database_backend().build(&bids);
+    let bids = uow.fold(bids, BTreeMap::new(), |bids, row| {
+        bids.insert((read(row, 0)?, read(row, 1)?), read(row, 2)?);
+        Ok(())
+    });
+    Ok(bids.await?)
 }
 
 /// The entries that are for auctions of a range, in no order: the database reads them as they come.
@@ -169,13 +190,33 @@ impl Lot {
 
     /// What it promises to hold, and in whose wallet. An auction that is over promises nothing.
     fn promise(&self) -> Option<(i64, i128)> {
-        let (leader, max) = self.leader.zip(self.leader_max).filter(|_| self.holds())?;
-        Some((leader, i128::from(max).saturating_add(self.premium.of(max))))
+        let standing = self.leader.zip(self.leader_max);
+        let (leader, max) = standing.filter(|_| self.holds() && !self.is_sealed())?;
+        Some((leader, self.hold(max)))
     }
 
-    /// Whether it can still be sold to its leader.
+    /// What is held for a maximum.
+    fn hold(&self, max: i64) -> i128 {
+        i128::from(max).saturating_add(self.premium.of(max))
+    }
+
+    /// Whether it is not over.
     fn holds(&self) -> bool {
-        self.is(auction::State::Open) || self.is(auction::State::AwaitingSeller)
+        [
+            auction::State::Open,
+            auction::State::AwaitingSeller,
+            auction::State::Settling,
+            auction::State::Cancelling,
+        ]
+        .into_iter()
+        .any(|state| self.is(state))
+    }
+
+    /// Whether its promises are its sealed bids that are not released.
+    fn is_sealed(&self) -> bool {
+        [auction::Pricing::FirstPrice, auction::Pricing::SecondPrice]
+            .into_iter()
+            .any(|pricing| self.pricing == pricing.to_value())
     }
 
     /// What a sale at a price must move: what is paid, what is received, what is the house's.
@@ -292,6 +333,8 @@ struct Moves {
     /// Ascending by id.
     lots: Vec<Lot>,
     commands: Commands,
+    /// The sealed bids that are not released.
+    sealed: BTreeMap<(i64, i64), i64>,
     /// What each wallet holds for each auction. What has come to nothing is not kept.
     held: BTreeMap<(i64, i64), i128>,
     /// The first entry for each auction that does not exist.
@@ -314,6 +357,7 @@ impl Moves {
         Self {
             lots,
             commands,
+            sealed: BTreeMap::new(),
             held: BTreeMap::new(),
             strays: BTreeMap::new(),
             entries: 0,
@@ -372,7 +416,12 @@ impl Moves {
         self.commands.judge(findings);
         for lot in &self.lots {
             let held = self.held.range((lot.id, i64::MIN)..=(lot.id, i64::MAX));
-            judge_holds(lot, held.map(|((_, wallet), held)| (*wallet, *held)), findings);
+            let sealed = self.sealed.range((lot.id, i64::MIN)..=(lot.id, i64::MAX));
+            let sealed = sealed.filter(|_| lot.holds());
+            let sealed = sealed.map(|((_, wallet), max)| (*wallet, lot.hold(*max)));
+            let promises = lot.promise().into_iter().chain(sealed).collect();
+            let held = held.map(|((_, wallet), held)| (*wallet, *held));
+            judge_holds(lot, promises, held, findings);
             if !lot.is_settled() {
                 findings.push(Finding::Settlement(lot.mismatch()));
             }
@@ -382,8 +431,12 @@ impl Moves {
 }
 
 /// Lays what wallets hold for an auction against what the auction promises.
-fn judge_holds(lot: &Lot, held: impl Iterator<Item = (i64, i128)>, findings: &mut Findings) {
-    let mut promises: BTreeMap<i64, i128> = lot.promise().into_iter().collect();
+fn judge_holds(
+    lot: &Lot,
+    mut promises: BTreeMap<i64, i128>,
+    held: impl Iterator<Item = (i64, i128)>,
+    findings: &mut Findings,
+) {
     let auction = lot.id.into();
     for (wallet, held) in held {
         let promised = promises.remove(&wallet).unwrap_or(0);

@@ -231,7 +231,7 @@ impl fmt::Display for Balance {
 pub enum Record {
     /// An auction's own row.
     Auction(AuctionId),
-    /// A bid.
+    /// A bid, sealed or not.
     Bid {
         /// The auction that it is filed under.
         auction: AuctionId,

@@ -10,6 +10,7 @@ use sea_orm::{ConnectionTrait, DbErr, EntityTrait, Order, QueryResult};
 use super::finding::{Finding, Record};
 use super::report::Findings;
 use super::{Scope, Span, read};
+use crate::entity::sealed_bid::{self, Column as SealedBid};
 use crate::entity::{act, auction, bid, wallet};
 use crate::error::Error;
 use crate::unit_of_work::UnitOfWork;
@@ -35,6 +36,7 @@ pub(super) async fn audit(
         (of_act::<wallet::Entity>(covered, act::Column::WalletId, wallet::Column::Id), ACT),
         (of_bid::<wallet::Entity>(covered, bid::Column::WalletId, wallet::Column::Id), BID),
         (of_bid::<wallet::Entity>(covered, bid::Column::LeaderWalletId, wallet::Column::Id), BID),
+        (of_sealed_bid::<wallet::Entity>(covered, SealedBid::WalletId, wallet::Column::Id), BID),
     ];
     for ((_, wallet), referrer) in missing(uow, scope, to_wallets, findings).await? {
         findings.push(Finding::MissingWallet { referrer, wallet: wallet.into() });
@@ -42,6 +44,7 @@ pub(super) async fn audit(
     for to_auctions in [
         (of_act::<auction::Entity>(covered, act::Column::AuctionId, auction::Column::Id), ACT),
         (of_bid::<auction::Entity>(covered, bid::Column::AuctionId, auction::Column::Id), BID),
+        (of_sealed_bid::<auction::Entity>(covered, SealedBid::AuctionId, auction::Column::Id), BID),
     ] {
         for ((_, auction), referrer) in missing(uow, scope, [to_auctions], findings).await? {
             findings.push(Finding::MissingAuction { referrer, auction: auction.into() });
@@ -108,6 +111,18 @@ where
 {
     let columns = [bid::Column::AuctionId, bid::Column::Seq, column];
     dangling::<bid::Entity, T>(covered, columns, target)
+}
+
+fn of_sealed_bid<T: EntityTrait>(
+    covered: Span,
+    column: SealedBid,
+    target: T::Column,
+) -> SelectStatement
+where
+    T::Column: Iden,
+{
+    let columns = [SealedBid::AuctionId, SealedBid::Seq, column];
+    dangling::<sealed_bid::Entity, T>(covered, columns, target)
 }
 
 /// The rows of a range that name a row of `T` that is not there: the auction, the number, and the id that they name.

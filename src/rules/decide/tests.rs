@@ -270,7 +270,7 @@ fn eligibility_comes_before_the_price() {
     let deposit = |held: i64| Eligibility::Deposit { required: 10.into(), held: held.into() };
     let told = |who: &str, eligibility, now| {
         let command = Command::Bid { bidder: wallet(who), maximum: won(1) };
-        let party = Party { funds: Funds::NONE, eligibility };
+        let party = Party { eligibility, ..Party::from(Funds::NONE) };
         decide(&TERMS, &led("bob", 200), &command, party, Micros::new(now)).expect_err("too low")
     };
     let why = Eligibility::Banned;
@@ -279,7 +279,7 @@ fn eligibility_comes_before_the_price() {
     for why in [Eligibility::Banned, Eligibility::NotOnList, deposit(9)] {
         assert_eq!(told("ann", why, 15), Rejection::NotEligible { why });
         let command = Command::Take { taker: wallet("ann"), limit: Some(won(1)) };
-        let party = Party { funds: Funds::NONE, eligibility: why };
+        let party = Party { eligibility: why, ..Party::from(Funds::NONE) };
         let taken = decide(&TERMS, &led("bob", 200), &command, party, Micros::new(15));
         assert_eq!(taken, Err(Rejection::NotEligible { why }));
     }
