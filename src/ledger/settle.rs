@@ -208,7 +208,10 @@ impl AuctionLedger {
         let now = self.clock.now(&Detached(&self.db)).await?;
         let mut sweep = Sweep::default();
         // What is being released was begun by somebody, who may be gone.
-        for id in self.releasing(limit).await? {
+        let mut last = 0;
+        while count(&sweep) < limit {
+            let Some(id) = self.releasing(last).await? else { break };
+            last = id;
             self.settle_one(AuctionId::from(id), &mut sweep).await;
         }
         let mut last = None;
@@ -249,8 +252,8 @@ impl AuctionLedger {
         }
     }
 
-    /// Auctions whose sealed bids are being released.
-    async fn releasing(&self, limit: u64) -> Result<Vec<i64>, Error> {
+    /// The next auction after `last` whose sealed bids are being released.
+    async fn releasing(&self, last: i64) -> Result<Option<i64>, Error> {
         let releasing = auction::Entity::find()
             .select_only()
             .column(auction::Column::Id)
@@ -258,9 +261,10 @@ impl AuctionLedger {
                 auction::Column::State
                     .is_in([auction::State::Settling, auction::State::Cancelling]),
             )
+            .filter(auction::Column::Id.gt(last))
             .order_by_asc(auction::Column::Id)
-            .limit(limit);
-        Ok(releasing.into_tuple().all(&Detached(&self.db)).await?)
+            .limit(1);
+        Ok(releasing.into_tuple().one(&Detached(&self.db)).await?)
     }
 
     /// The original end and the id of some auctions that are due, in this order, after the `last` one.
