@@ -54,7 +54,10 @@ impl AuctionEvent {
     #[must_use]
     pub fn recipient(&self) -> Option<&UserId> {
         match &self.kind {
-            EventKind::Outbid { user, .. } | EventKind::HoldReleased { user, .. } => Some(user),
+            EventKind::Outbid { user, .. }
+            | EventKind::HoldReleased { user, .. }
+            | EventKind::BidLost { user, .. }
+            | EventKind::HeldAgain { user, .. } => Some(user),
             _ => None,
         }
     }
@@ -118,6 +121,24 @@ pub enum EventKind {
         /// Whether the reserve is met now.
         reserve_met: bool,
     },
+    /// A bid was made void, and the auction stands as if it had never been.
+    BidVoided {
+        /// The number of the bid.
+        bid: i64,
+        /// Who leads now.
+        #[serde(default)]
+        leader: Option<UserId>,
+        /// The price of the auction now; `None` if nobody leads, or bids are sealed.
+        #[serde(default, with = "optional_amount")]
+        price: Option<Decimal>,
+        /// Why, in the words of the house.
+        reason: Option<String>,
+    },
+    /// A bid was next in rank when another one was made void, and nobody could pay it any more: it is void, too.
+    BidSkipped {
+        /// The number of the bid.
+        bid: i64,
+    },
     /// It has ended below its reserve, and the seller can accept the price.
     AwaitingSeller {
         /// The first instant at which that is too late.
@@ -130,6 +151,23 @@ pub enum EventKind {
         /// The price of the auction now.
         #[serde(with = "rust_decimal::serde::str")]
         price: Decimal,
+    },
+    /// For one user: their bid is void.
+    BidLost {
+        /// Who.
+        user: UserId,
+        /// The number of the bid.
+        bid: i64,
+        /// Whether it was skipped, because they could not pay it any more.
+        cannot_pay: bool,
+    },
+    /// For one user: they lead again, for a better bid is void, and money is held again.
+    HeldAgain {
+        /// Who.
+        user: UserId,
+        /// How much.
+        #[serde(with = "rust_decimal::serde::str")]
+        amount: Decimal,
     },
     /// For one user: money that was held for the auction is available again.
     HoldReleased {

@@ -61,7 +61,7 @@ pub use ledger::{
     EligibilityCheck, Entry, Extend, Finding, GetActs, GetAuction, GetAuctionFor, GetAuctions,
     GetBalanceAt, GetBids, GetEntries, GetHolds, GetWallet, Hold, HouseShare, Increments,
     LowerReserve, OpenAuction, Outbid, PlaceBid, Purchase, Record, Sale, Settle, Settlement,
-    SettlementMismatch, Sweep, Symptom, Take, Wallet, Withdraw,
+    SettlementMismatch, Sweep, Symptom, Take, VoidBid, VoidedBid, Wallet, Withdraw,
 };
 pub use money::{AmountError, Currency, CurrencyError};
 pub use rules::{AuctionState, Availability, Eligibility, Rejection, TermsError};

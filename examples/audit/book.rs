@@ -177,6 +177,7 @@ impl Book {
             amount,
             reason,
             at,
+            bid_seq: None,
         });
         operation
     }

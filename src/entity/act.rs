@@ -24,6 +24,8 @@ pub struct Model {
     pub reason: Option<String>,
     /// When it was accepted.
     pub at: i64,
+    /// The number of the bid that it makes void.
+    pub bid_seq: Option<i64>,
 }
 
 /// What was done to an auction.
@@ -64,6 +66,17 @@ pub enum Kind {
     /// Sealed bids were released.
     #[sea_orm(num_value = 11)]
     Released,
+    /// A bid was made void.
+    #[sea_orm(num_value = 12)]
+    BidVoided,
+    /// A bid was next in rank when another one was made void, and nobody could pay it any more: it is void, too.
+    #[sea_orm(num_value = 13)]
+    BidSkipped,
+}
+
+impl Kind {
+    /// The kinds that make a bid void.
+    pub(crate) const VOIDING: [Self; 2] = [Self::BidVoided, Self::BidSkipped];
 }
 
 /// What an act refers to.

@@ -22,18 +22,20 @@ use rust_decimal::Decimal;
 use super::canonical::Canonical;
 use super::once::{Keys, Once, Slot};
 use super::outcome::{CommandRef, Done};
-use super::receipt::{self, Accepted, Outcome, Row};
+use super::receipt::{self, Accepted, Outcome, Row, VoidedLot};
 use super::save::{self, Changes};
 use super::sealed::SealedBids;
 use super::store::{self, Account, Change, Locked, Lot};
+use super::void_bid::Ballots;
 use super::{AuctionLedger, Settlement};
-use crate::entity::entry;
+use crate::entity::{act, entry};
 use crate::error::{self, Error};
 use crate::event::{AuctionEvent, EventKind};
 use crate::id::{AuctionId, OperationId, UserId, WalletId};
 use crate::money::BALANCE_MAX;
 use crate::rules::{
-    self, Actor, AuctionState, Eligibility, Funds, MoveKind, Party, Rejection, Standing, Verdict,
+    self, Actor, AuctionState, Eligibility, Funds, MoveKind, Party, RankedBid, Recount, Rejection,
+    Released, Standing, Verdict,
 };
 use crate::unit_of_work::UnitOfWork;
 
@@ -78,8 +80,13 @@ impl Command {
                 Wish::Extend(ends_at) => Some(ends_at.timestamp_micros()),
                 _ => None,
             };
+            let bid = match self.wish {
+                Wish::VoidBid(bid) => Some(bid),
+                _ => None,
+            };
             request
                 .set("ends_at", ends_at, Canonical::number)
+                .set("bid", bid, Canonical::number)
                 .optional(amount, Canonical::amount)
                 .optional(self.memo.as_deref(), Canonical::text)
                 .optional(self.reason.as_deref(), Canonical::text)
@@ -109,6 +116,8 @@ pub(super) enum Wish {
     AcceptBelowReserve,
     LowerReserve(Decimal),
     Extend(DateTime<Utc>),
+    /// The bid of this number.
+    VoidBid(i64),
     Cancel,
 }
 
@@ -124,6 +133,7 @@ impl Wish {
             Self::AcceptBelowReserve => "accept_below_reserve",
             Self::LowerReserve(_) => "lower_reserve",
             Self::Extend(_) => "extend",
+            Self::VoidBid(_) => "void_bid",
             Self::Cancel => "cancel",
         }
     }
@@ -180,7 +190,7 @@ fn touched(
             Wish::Take(_) => lot.terms.ask.is_some(),
             // A command before it in the list may be the first bid.
             Wish::Settle | Wish::CloseEarly | Wish::AcceptBelowReserve => true,
-            Wish::LowerReserve(_) | Wish::Extend(_) | Wish::Cancel => false,
+            Wish::LowerReserve(_) | Wish::Extend(_) | Wish::VoidBid(_) | Wish::Cancel => false,
         };
         if sells {
             wallets.insert(standing.seller);
@@ -221,6 +231,8 @@ struct Fold {
     events: Vec<(usize, AuctionId, Vec<AuctionEvent>)>,
     keys: Keys,
     sealed: SealedBids,
+    /// The bids of auctions of which some are to be made void.
+    ballots: Ballots,
     /// What the host says of whoever bids or buys.
     eligibility: BTreeMap<(AuctionId, UserId), Eligibility>,
     /// How many commands there were before this one.
@@ -243,22 +255,36 @@ impl Fold {
         keys: Keys,
     ) -> Result<Self, Error> {
         let ids: BTreeSet<_> = commands.iter().map(|command| command.auction).collect();
-        let (lots, locked, sealed) = if ids.is_empty() {
-            (BTreeMap::new(), Locked::nothing(), SealedBids::default())
+        let (lots, locked, sealed, ballots) = if ids.is_empty() {
+            (BTreeMap::new(), Locked::nothing(), SealedBids::default(), Ballots::default())
         } else {
             let lots = store::lock_auctions(uow, &ids).await?;
             let mut sealed = SealedBids::load(uow, &lots, commands).await?;
             let (mut wallets, owners) = touched(&lots, commands);
+            let ballots = Ballots::load(uow, &lots, commands).await?;
             wallets.extend(sealed.wallets());
+            wallets.extend(ballots.wallets());
             let locked = store::lock_wallets(uow, &ledger.clock, &wallets, &owners).await?;
             for (lot, bidders) in sealed_bidders(&lots, commands, &locked) {
                 sealed.load_own(uow, lot, &bidders).await?;
             }
-            (lots, locked, sealed)
+            (lots, locked, sealed, ballots)
         };
         let eligibility = ledger.gatekeeper.ask(uow, commands).await?;
         let (changed, changes, events) = (BTreeSet::new(), Changes::default(), Vec::new());
-        Ok(Self { locked, lots, changed, changes, events, keys, sealed, eligibility, place: 0 })
+        let place = 0;
+        Ok(Self {
+            locked,
+            lots,
+            changed,
+            changes,
+            events,
+            keys,
+            sealed,
+            ballots,
+            eligibility,
+            place,
+        })
     }
 
     /// Judges one command, unless its key says what it was answered.
@@ -292,7 +318,9 @@ impl Fold {
         let amount = |what, value: Decimal| {
             currency.amount(value).map_err(|error| Error::InvalidAmount { what, error })
         };
+        let now = self.locked.now_after(lot.standing.last_at);
         let wish = match command.wish {
+            Wish::VoidBid(bid) => return self.void(command, lot, bid, now),
             Wish::Bid(value) => {
                 rules::Command::Bid { bidder: wallet, maximum: amount("amount", value)? }
             }
@@ -309,7 +337,6 @@ impl Fold {
             Wish::Extend(ends_at) => rules::Command::Extend { by, ends_at: ends_at.into() },
             Wish::Cancel => rules::Command::Cancel { by },
         };
-        let now = self.locked.now_after(lot.standing.last_at);
         let party = Party {
             funds,
             eligibility: self.eligibility_of(command),
@@ -411,9 +438,73 @@ impl Fold {
             let amount = lot.terms.currency.decimal(hold);
             kinds.push(EventKind::HoldReleased { user, amount });
         }
-        self.changes.acts.push(receipt::released(lot.id, &standing, operation));
+        let kind = act::Kind::Released;
+        self.changes.acts.push(receipt::act_of_house(kind, lot.id, &standing, operation));
         self.lots.insert(lot.id, Lot { standing, ..lot.clone() });
         Ok((standing, receipt::numbered(lot, &standing, kinds.into_iter())))
+    }
+
+    /// Makes a bid void.
+    fn void(
+        &mut self,
+        command: &Command,
+        lot: Lot,
+        bid: i64,
+        now: rules::Micros,
+    ) -> Result<(Done<Outcome>, Vec<AuctionEvent>), Error> {
+        if lot.standing.state != AuctionState::Open {
+            return Err(Rejection::Closed { state: lot.standing.state }.into());
+        }
+        let (bidder, recount, remaining) = self.recount(&lot, bid, now)?;
+        let verdict = recount.verdict;
+        self.rehearse(&lot, &verdict)?;
+        // From here the command must succeed: every refusal has been given above.
+        let operation = command.once.operation;
+        self.move_money(command, operation, &verdict, now);
+        if lot.terms.is_sealed() {
+            self.sealed.release(lot.id, bidder, operation.get());
+        }
+        let skipped = remaining.into_iter().take(recount.skipped);
+        let skipped: Vec<_> = skipped.map(|skipped| (skipped.seq, skipped.wallet)).collect();
+        let voided = VoidedLot { command, lot: &lot, bid, bidder, verdict, skipped: &skipped };
+        let (acts, standing) = voided.acts();
+        self.changes.acts.extend(acts);
+        let events = voided.events(&self.locked.accounts);
+        let outcome = Outcome::Voided(voided.outcome(&self.locked.accounts));
+        let gone = skipped.iter().map(|(seq, _)| *seq).chain([bid]).collect();
+        self.ballots.remove(lot.id, &gone);
+        let done = CommandRef::on_auction(operation, lot.id, verdict.standing().seq);
+        self.lots.insert(lot.id, Lot { standing, ..lot });
+        Ok((Done::silent(outcome, done), events))
+    }
+
+    /// Whose bid it is, what becomes of the auction without it, and the bids that remain.
+    fn recount(
+        &self,
+        lot: &Lot,
+        bid: i64,
+        now: rules::Micros,
+    ) -> Result<(WalletId, Recount, Vec<RankedBid>), Error> {
+        if lot.terms.is_sealed() {
+            let wallet = self.sealed.by_seq(lot.id, bid).ok_or(Rejection::NoSuchBid)?;
+            let maximum = self.sealed.maximum(lot.id, Some(wallet))?;
+            let amount = maximum.and_then(|maximum| lot.terms.with_premium(maximum));
+            let amount = amount.ok_or_else(|| Error::damaged("a sealed bid has no premium"))?;
+            let released = Some(Released { wallet, amount });
+            let standing = lot.standing.moved(AuctionState::Open, now);
+            let verdict = Verdict::Voided { released, held: None, standing };
+            return Ok((wallet, Recount { verdict, skipped: 0 }, Vec::new()));
+        }
+        let ballot = self.ballots.of(lot.id);
+        let target = ballot.iter().find(|ranked| ranked.seq == bid).ok_or(Rejection::NoSuchBid)?;
+        let remaining: Vec<_> = ballot.iter().filter(|ranked| ranked.seq != bid).copied().collect();
+        // Whoever is not among the best was not asked.
+        let available = |wallet: WalletId| {
+            let account = self.locked.accounts.get(&wallet);
+            account.map(|account| account.available)
+        };
+        let recount = rules::recount(&lot.terms, &lot.standing, &remaining, available, now);
+        Ok((target.wallet, recount, remaining))
     }
 
     /// Carries out what the rules have accepted.
@@ -448,6 +539,11 @@ impl Fold {
             (&verdict, wish)
         {
             self.sealed.bid(lot.id, *bidder, *maximum, (standing.seq, standing.last_at));
+        }
+        if let (Verdict::Bid { bidder, .. }, rules::Command::Bid { maximum, .. }) = (&verdict, wish)
+        {
+            let (wallet, maximum, seq) = (*bidder, *maximum, standing.seq);
+            self.ballots.add(lot.id, RankedBid { wallet, maximum, seq });
         }
         // Whoever led has paid, or has got the hold back.
         if let Some((leader, _)) = lot.standing.hold().filter(|_| standing.hold().is_none()) {

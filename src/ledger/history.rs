@@ -34,6 +34,8 @@ pub struct BidRecord {
     /// What was bid: for whoever leads by it, or answers, no more than the price. The maximum behind it is not told. Of a
     /// sealed auction: the winner's at the price, the others' as they were last.
     pub amount: Decimal,
+    /// Whether it is void: see [`AuctionLedger::void_bid`].
+    pub voided: bool,
     /// Whether it is the ledger's answer for a leader with a higher maximum, or an earlier equal one.
     pub automatic: bool,
     /// The price after it; of a sealed bid, the amount.
@@ -61,6 +63,8 @@ pub struct ActRecord {
     pub amount: Option<Decimal>,
     /// Why.
     pub reason: Option<String>,
+    /// The number of the bid that it makes void.
+    pub bid: Option<i64>,
     /// When it was accepted.
     pub at: DateTime<Utc>,
 }
@@ -214,6 +218,7 @@ impl GetBids<'_> {
         let mut before = self.before(connection, &terms).await?;
         let ids = rows.iter().flat_map(|row| [row.wallet_id, row.leader_wallet_id]);
         let users = users(connection, ids).await?;
+        let voided = voided(connection, self.auction).await?;
         let mut records = Vec::with_capacity(rows.len());
         for row in &rows {
             for (wallet, amount, automatic) in public(row, before) {
@@ -222,6 +227,7 @@ impl GetBids<'_> {
                     operation: row.operation.into(),
                     user: users.get(&wallet).cloned().ok_or_else(|| vanished(wallet))?,
                     amount: currency.decimal_of_minor(amount),
+                    voided: voided.contains(&row.seq),
                     automatic,
                     price: currency.decimal_of_minor(row.price),
                     ends_at: Micros::new(row.ends_at).datetime(),
@@ -246,6 +252,7 @@ impl GetBids<'_> {
         let rows = sealed_bid::Entity::find()
             .filter(sealed_bid::Column::AuctionId.eq(self.auction.get()))
             .filter(sealed_bid::Column::Seq.gt(self.cursor.after))
+            .filter(sealed_bid::Column::Seq.is_not_in(voided(connection, self.auction).await?))
             .order_by_asc(sealed_bid::Column::Seq)
             .limit(self.cursor.limit)
             .all(connection)
@@ -273,6 +280,7 @@ impl GetBids<'_> {
                 })?,
                 user: users.get(&row.wallet_id).cloned().ok_or_else(|| vanished(row.wallet_id))?,
                 amount,
+                voided: false,
                 automatic: false,
                 price: amount,
                 ends_at: lot.standing.ends_at.datetime(),
@@ -342,11 +350,26 @@ impl GetActs<'_> {
                     .filter(|_| row.kind != act::Kind::ReserveLowered)
                     .map(|amount| currency.decimal_of_minor(amount)),
                 reason: row.reason,
+                bid: row.bid_seq,
                 at: Micros::new(row.at).datetime(),
             })
         });
         records.collect()
     }
+}
+
+/// The bids of an auction that are void.
+async fn voided<C: ConnectionTrait>(
+    connection: &C,
+    auction: AuctionId,
+) -> Result<BTreeSet<i64>, Error> {
+    let acts = act::Entity::find()
+        .select_only()
+        .column(act::Column::BidSeq)
+        .filter(act::Column::AuctionId.eq(auction.get()))
+        .filter(act::Column::Kind.is_in(act::Kind::VOIDING));
+    let acts: Vec<Option<i64>> = acts.into_tuple().all(connection).await?;
+    Ok(acts.into_iter().flatten().collect())
 }
 
 async fn terms_of<C: ConnectionTrait>(connection: &C, auction: AuctionId) -> Result<Terms, Error> {

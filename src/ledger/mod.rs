@@ -32,6 +32,7 @@ mod stored;
 mod take;
 mod terms_row;
 mod view;
+mod void_bid;
 mod wallet;
 
 use chrono::{DateTime, Utc};
@@ -60,6 +61,7 @@ pub use self::reserve::{AcceptBelowReserve, LowerReserve};
 pub use self::settle::{Sale, Settle, Settlement, Sweep};
 pub use self::take::Take;
 pub use self::view::{AuctionView, GetAuctionFor, GetAuctions, GetHolds, Hold};
+pub use self::void_bid::{VoidBid, VoidedBid};
 pub use self::wallet::{Deposit, Wallet, Withdraw};
 
 use self::dispatch::Dispatch;

@@ -130,6 +130,7 @@ impl OpenAuction<'_> {
             amount: None,
             reason: None,
             at: now.get(),
+            bid_seq: None,
         };
         let outcome = Outcome::Opened(Auction::of(&row, self.seller.clone(), None)?);
         let command = CommandRef::on_auction(self.once.operation, row.id.into(), standing.seq);

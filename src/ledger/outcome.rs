@@ -219,6 +219,7 @@ async fn lock_place(uow: &UnitOfWork, command: &CommandRef) -> Result<(), Error>
                     amount: None,
                     reason: None,
                     at: 0,
+                    bid_seq: None,
                 };
                 act::Entity::insert(act.into_active_model())
                     .on_conflict_do_nothing()

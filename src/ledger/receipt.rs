@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::batch::Command;
 use super::store::{Account, Lot};
 use super::stored::{BidInFull, CancellationInFull, PurchaseInFull};
-use super::{Auction, Bid, Cancellation, Change, Outbid, Purchase, Sale, Settlement, Wallet};
+use super::{
+    Auction, Bid, Cancellation, Change, Outbid, Purchase, Sale, Settlement, VoidedBid, Wallet,
+};
 use crate::entity::{act, bid, house};
 use crate::event::{AuctionEvent, EventKind, SaleKind};
 use crate::id::{AuctionId, OperationId, UserId, WalletId};
@@ -28,6 +30,7 @@ pub(super) enum Outcome {
     Wallet(Wallet),
     Opened(Auction),
     Change(Change),
+    Voided(VoidedBid),
 }
 
 /// A command that was accepted, and all that is known of it.
@@ -80,6 +83,7 @@ impl Accepted<'_> {
             },
             reason: self.command.reason.clone(),
             at,
+            bid_seq: None,
         })
     }
 
@@ -229,6 +233,8 @@ impl Accepted<'_> {
                 EventKind::Cancelled { reason: self.command.reason.clone() }
             }
             Verdict::Unsold { .. } => EventKind::Unsold,
+            // Voiding tells its own.
+            Verdict::Voided { .. } => EventKind::Unchanged,
             Verdict::Changed { standing } => match self.act() {
                 act::Kind::AwaitingSeller => {
                     EventKind::AwaitingSeller { until: self.last_acceptance() }
@@ -307,9 +313,10 @@ impl Accepted<'_> {
         let by = match self.verdict {
             Verdict::Bid { bidder, .. } => bidder,
             Verdict::Sold { buyer, .. } => buyer,
-            Verdict::Sealed { .. } | Verdict::Unsold { .. } | Verdict::Changed { .. } => {
-                return None;
-            }
+            Verdict::Sealed { .. }
+            | Verdict::Unsold { .. }
+            | Verdict::Changed { .. }
+            | Verdict::Voided { .. } => return None,
         };
         (released.wallet != by).then(|| self.released()).flatten()
     }
@@ -319,14 +326,101 @@ impl Accepted<'_> {
     }
 
     fn user(&self, wallet: WalletId) -> UserId {
-        let account =
-            self.accounts.get(&wallet).expect("every wallet that a verdict names was locked");
-        account.owner.clone()
+        owner(self.accounts, wallet)
     }
 }
 
-/// The act that releases sealed bids.
-pub(super) fn released(
+/// A bid that is void, and all that is known of it.
+pub(super) struct VoidedLot<'a> {
+    pub(super) command: &'a Command,
+    /// The auction before it.
+    pub(super) lot: &'a Lot,
+    pub(super) bid: i64,
+    pub(super) bidder: WalletId,
+    pub(super) verdict: Verdict,
+    /// The bids that were skipped, and whose they are.
+    pub(super) skipped: &'a [(i64, WalletId)],
+}
+
+impl VoidedLot<'_> {
+    /// Each bid that is void is an act of its own; and where the auction stands after the last one.
+    pub(super) fn acts(&self) -> (Vec<act::Model>, Standing) {
+        let mut standing = *self.verdict.standing();
+        let operation = self.command.once.operation;
+        let voided = act_of_house(act::Kind::BidVoided, self.lot.id, &standing, operation);
+        let reason = self.command.reason.clone();
+        let mut acts = vec![act::Model { bid_seq: Some(self.bid), reason, ..voided }];
+        for (bid, _) in self.skipped {
+            standing = standing.moved(standing.state, standing.last_at);
+            let operation = OperationId::new();
+            let skipped = act_of_house(act::Kind::BidSkipped, self.lot.id, &standing, operation);
+            acts.push(act::Model { bid_seq: Some(*bid), ..skipped });
+        }
+        (acts, standing)
+    }
+
+    pub(super) fn outcome(&self, accounts: &BTreeMap<WalletId, Account>) -> VoidedBid {
+        let standing = self.verdict.standing();
+        let currency = self.lot.terms.currency;
+        VoidedBid {
+            auction: self.lot.id,
+            seq: standing.seq,
+            operation: self.command.once.operation,
+            currency,
+            bid: self.bid,
+            bidder: owner(accounts, self.bidder),
+            leader: standing.leader.map(|leader| owner(accounts, leader.wallet)),
+            price: standing.price.map(|price| currency.decimal(price)),
+            skipped: self.skipped.iter().map(|(bid, _)| *bid).collect(),
+            at: standing.last_at.datetime(),
+        }
+    }
+
+    /// Those of each act: public ones first, then those for one user.
+    pub(super) fn events(&self, accounts: &BTreeMap<WalletId, Account>) -> Vec<AuctionEvent> {
+        let mut standing = *self.verdict.standing();
+        let decimal = |amount: Amount| self.lot.terms.currency.decimal(amount);
+        let lost = |wallet, bid, cannot_pay| EventKind::BidLost {
+            user: owner(accounts, wallet),
+            bid,
+            cannot_pay,
+        };
+        let voided = EventKind::BidVoided {
+            bid: self.bid,
+            leader: standing.leader.map(|leader| owner(accounts, leader.wallet)),
+            price: standing.price.map(decimal),
+            reason: self.command.reason.clone(),
+        };
+        let released = self.verdict.released().map(|released| EventKind::HoldReleased {
+            user: owner(accounts, released.wallet),
+            amount: decimal(released.amount),
+        });
+        let held = match self.verdict {
+            Verdict::Voided { held: Some((wallet, amount)), .. } => Some(EventKind::HeldAgain {
+                user: owner(accounts, wallet),
+                amount: decimal(amount),
+            }),
+            _ => None,
+        };
+        let kinds = [voided, lost(self.bidder, self.bid, false)].into_iter();
+        let mut events = numbered(self.lot, &standing, kinds.chain(released).chain(held));
+        for (bid, wallet) in self.skipped {
+            standing = standing.moved(standing.state, standing.last_at);
+            let kinds = [EventKind::BidSkipped { bid: *bid }, lost(*wallet, *bid, true)];
+            events.extend(numbered(self.lot, &standing, kinds.into_iter()));
+        }
+        events
+    }
+}
+
+fn owner(accounts: &BTreeMap<WalletId, Account>, wallet: WalletId) -> UserId {
+    let account = accounts.get(&wallet).expect("every wallet that a verdict names was locked");
+    account.owner.clone()
+}
+
+/// An act of the house that no command of the rules is.
+pub(super) fn act_of_house(
+    kind: act::Kind,
     auction: AuctionId,
     standing: &Standing,
     operation: OperationId,
@@ -335,11 +429,12 @@ pub(super) fn released(
         auction_id: auction.get(),
         seq: standing.seq,
         operation: operation.get(),
-        kind: act::Kind::Released,
+        kind,
         wallet_id: None,
         amount: None,
         reason: None,
         at: standing.last_at.get(),
+        bid_seq: None,
     }
 }
 

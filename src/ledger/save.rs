@@ -188,6 +188,7 @@ fn act_values(row: &act::Model) -> Vec<Value> {
         row.amount.into(),
         row.reason.clone().into(),
         row.at.into(),
+        row.bid_seq.into(),
     ]
 }
 

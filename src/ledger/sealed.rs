@@ -27,6 +27,8 @@ pub(super) struct SealedBids {
     rows: BTreeMap<(AuctionId, WalletId), sealed_bid::Model>,
     changed: BTreeSet<(AuctionId, WalletId)>,
     batches: BTreeMap<AuctionId, Batch>,
+    /// Whose bids were read by their number.
+    numbered: BTreeSet<WalletId>,
 }
 
 /// What is to be released next of one auction.
@@ -55,6 +57,10 @@ impl SealedBids {
                 Wish::Settle | Wish::Cancel => BATCH,
                 // Whether anybody has bid.
                 Wish::Extend(_) | Wish::AcceptBelowReserve => 1,
+                Wish::VoidBid(seq) => {
+                    sealed.load_bid(uow, lot, seq).await?;
+                    continue;
+                }
                 _ => continue,
             };
             sealed.load_batch(uow, lot, command.wish, most).await?;
@@ -106,6 +112,28 @@ impl SealedBids {
         Ok(())
     }
 
+    /// Reads the bid with a number.
+    pub(super) async fn load_bid(
+        &mut self,
+        uow: &UnitOfWork,
+        lot: &Lot,
+        seq: i64,
+    ) -> Result<(), Error> {
+        for row in read(uow, held(lot.id).filter(sealed_bid::Column::Seq.eq(seq))).await? {
+            self.numbered.insert(row.wallet_id.into());
+            self.put(row);
+        }
+        Ok(())
+    }
+
+    /// Whose bid has this number, and is not released.
+    pub(super) fn by_seq(&self, auction: AuctionId, seq: i64) -> Option<WalletId> {
+        let rows = self.rows.range((auction, WalletId::from(i64::MIN))..);
+        let mut rows = rows.take_while(|((of, _), _)| *of == auction);
+        let found = rows.find(|(_, row)| row.seq == seq && row.released_by.is_none());
+        found.map(|((_, wallet), _)| *wallet)
+    }
+
     /// Reads the bidders' own bids.
     pub(super) async fn load_own(
         &mut self,
@@ -128,9 +156,10 @@ impl SealedBids {
 
     /// The wallets that have to be locked to release the batches.
     pub(super) fn wallets(&self) -> impl Iterator<Item = WalletId> + use<'_> {
-        self.batches.values().flat_map(|batch| {
+        let batches = self.batches.values().flat_map(|batch| {
             batch.wallets.iter().copied().chain(batch.best.iter().map(|(wallet, ..)| *wallet))
-        })
+        });
+        batches.chain(self.numbered.iter().copied())
     }
 
     /// The maximum of a wallet's own bid that is not released.

@@ -22,6 +22,7 @@ mod table;
 mod terms;
 mod terms_error;
 mod verdict;
+mod void;
 
 pub use ask::Availability;
 pub(crate) use ask::{Ask, AskPrice, ask_at, buy_now_offer};
@@ -38,3 +39,4 @@ pub(crate) use table::Table;
 pub(crate) use terms::{Ladder, Pricing, Terms};
 pub use terms_error::TermsError;
 pub(crate) use verdict::{MoveKind, Released, Sale, Verdict};
+pub(crate) use void::{RankedBid, Recount, recount};

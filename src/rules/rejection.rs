@@ -36,6 +36,7 @@ use super::{AuctionState, Eligibility};
 ///   [`NotOnIncrement`](Self::NotOnIncrement);
 /// - a later end: [`Closed`](Self::Closed), [`Ended`](Self::Ended), [`NotSeller`](Self::NotSeller),
 ///   [`HasBids`](Self::HasBids), [`NotLater`](Self::NotLater);
+/// - a bid to be made void: [`Closed`](Self::Closed), [`NoSuchBid`](Self::NoSuchBid);
 /// - a cancellation: [`Closed`](Self::Closed), [`NotSeller`](Self::NotSeller),
 ///   [`HasBids`](Self::HasBids).
 ///
@@ -102,6 +103,9 @@ pub enum Rejection {
     /// Its bids are sealed until its end, which is when it was promised.
     #[error("the bids are sealed until the end")]
     Sealed,
+    /// The auction has no bid of this number, or it is void already.
+    #[error("the auction has no such bid")]
+    NoSuchBid,
     /// Nobody has bid, so there is no price to accept.
     #[error("nobody has bid on the auction")]
     NoBids,

@@ -178,7 +178,7 @@ impl Standing {
     }
 
     /// Where the auction stands after a command that changes nothing but the state.
-    pub(super) fn moved(&self, state: AuctionState, now: Micros) -> Self {
+    pub(crate) fn moved(&self, state: AuctionState, now: Micros) -> Self {
         Self { state, seq: self.next_seq(), last_at: now, ..*self }
     }
 }

@@ -87,6 +87,14 @@ pub(crate) enum Verdict {
     },
     /// The auction has changed, and no money has moved.
     Changed { standing: Standing },
+    /// A bid is void, and the auction was recounted.
+    Voided {
+        /// The hold of whoever led, or what is left of it.
+        released: Option<Released>,
+        /// Whose wallet holds again, and how much.
+        held: Option<(WalletId, Amount)>,
+        standing: Standing,
+    },
 }
 
 /// Why a wallet changes.
@@ -125,6 +133,7 @@ impl Verdict {
             | Self::Sealed { standing, .. }
             | Self::Sold { standing, .. }
             | Self::Unsold { standing, .. }
+            | Self::Voided { standing, .. }
             | Self::Changed { standing } => standing,
         }
     }
@@ -134,7 +143,8 @@ impl Verdict {
         match self {
             Self::Bid { released, .. }
             | Self::Sold { released, .. }
-            | Self::Unsold { released, .. } => *released,
+            | Self::Unsold { released, .. }
+            | Self::Voided { released, .. } => *released,
             Self::Sealed { .. } | Self::Changed { .. } => None,
         }
     }
@@ -166,6 +176,12 @@ impl Verdict {
                 let own = Move::new(buyer, MoveKind::Capture, available, held);
                 (Some(own), Some(proceeds))
             }
+            Self::Voided { held, .. } => {
+                let own = held.map(|(wallet, hold)| {
+                    Move::new(wallet, MoveKind::Hold, hold.loss(), hold.gain())
+                });
+                (own, None)
+            }
             Self::Unsold { .. } | Self::Changed { .. } => (None, None),
         };
         let moves = [release, own, proceeds].into_iter().flatten();
@@ -177,7 +193,8 @@ impl Verdict {
         let after = self.standing();
         let maximum = after.leader.map(|leader| leader.maximum);
         debug_assert_eq!(after.seq, before.next_seq(), "an accepted command takes one number");
-        debug_assert!(before.price <= after.price, "the price never falls");
+        let voided = matches!(self, Self::Voided { .. });
+        debug_assert!(before.price <= after.price || voided, "the price never falls");
         debug_assert!(after.price <= maximum, "the price never exceeds the leader's maximum");
         debug_assert!(before.ends_at <= after.ends_at, "the end never comes nearer");
         let sum = |delta: fn(&Move) -> i64| self.moves().map(|one| i128::from(delta(&one))).sum();

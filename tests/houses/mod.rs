@@ -12,6 +12,7 @@ mod sealed;
 mod secrets;
 mod soft_close;
 mod upgrade;
+mod void_bid;
 
 use auction_ledger::{
     AuctionId, AuctionLedger, AuctionTerms, Currency, Error, ManualClock, Rejection, UserId,

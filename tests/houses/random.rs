@@ -132,6 +132,7 @@ async fn play(
             1 | 2 => judged(ledger.take(id, bidder, dice.amount(120)).await)?,
             3 => judged(ledger.lower_reserve(id, dice.amount(90)).by("sam").await)?,
             4 => judged(ledger.extend(id, now + TimeDelta::minutes(70)).await)?,
+            6 => judged(ledger.void_bid(id, 2 + dice.roll(6) as i64, "void").await)?,
             5 if dice.one_in(4) => judged(ledger.accept_below_reserve(id).by("sam").await)?,
             _ => judged(ledger.place_bid(id, bidder, dice.amount(110)).await)?,
         }

@@ -4,25 +4,27 @@ use sea_orm_migration::sea_orm::{ConnectionTrait, DbErr};
 
 use crate::statements::each;
 
-/// Makes all of it, or nothing: DDL commits itself here, so the tables that were made are dropped again after an error. The
-/// columns come last, in one statement.
+/// Makes all of it, or nothing: DDL commits itself here, so what was made is undone again after an error.
 pub(super) async fn up(db: &impl ConnectionTrait) -> Result<(), DbErr> {
-    db.execute_unprepared(HOUSE).await?;
-    let rest = async {
-        db.execute_unprepared(SEALED_BID).await?;
-        let columns = db.execute_unprepared(COLUMNS).await;
-        if columns.is_err() {
-            // The error to tell is the first.
-            let _ = db.execute_unprepared("DROP TABLE al_sealed_bid").await;
+    for (done, (statement, _)) in UP.iter().enumerate() {
+        if let Err(error) = db.execute_unprepared(statement).await {
+            for (_, undo) in UP.iter().take(done).rev() {
+                // The error to tell is the first.
+                let _ = db.execute_unprepared(undo).await;
+            }
+            return Err(error);
         }
-        columns
-    };
-    let result = rest.await;
-    if result.is_err() {
-        let _ = db.execute_unprepared("DROP TABLE al_house").await;
     }
-    result.map(|_| ())
+    Ok(())
 }
+
+/// Each statement, and the one that undoes it.
+const UP: [(&str, &str); 4] = [
+    (HOUSE, "DROP TABLE al_house"),
+    (SEALED_BID, "DROP TABLE al_sealed_bid"),
+    ("ALTER TABLE al_act ADD COLUMN bid_seq BIGINT NULL", "ALTER TABLE al_act DROP COLUMN bid_seq"),
+    (COLUMNS, ""),
+];
 
 pub(super) async fn down(db: &impl ConnectionTrait) -> Result<(), DbErr> {
     each(db, DOWN).await
@@ -118,6 +120,7 @@ const DOWN: &[&str] = &[
         DROP COLUMN fee_points,
         DROP COLUMN fee_min,
         DROP COLUMN fee_cap",
+    "ALTER TABLE al_act DROP COLUMN bid_seq",
     "DROP TABLE al_sealed_bid",
     "DROP TABLE al_house",
 ];
