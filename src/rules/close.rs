@@ -20,10 +20,10 @@ impl Case<'_> {
         if !standing.state.can_be_sold() {
             self.require_not_closed()?;
         }
-        debug_assert!(!self.party.sealed_bids, "whoever has lost is released before");
         if self.now < standing.ends_at {
             return Err(Rejection::NotEnded { ends_at: standing.ends_at.datetime() });
         }
+        debug_assert!(!self.party.sealed_bids, "whoever has lost is released before");
         if self.now < self.last_acceptance() && !standing.meets_reserve() {
             if waiting {
                 let until = self.last_acceptance().datetime();

@@ -8,6 +8,7 @@
 mod arena;
 mod asking;
 mod corners;
+mod houses;
 mod inputs;
 mod judge;
 mod request;

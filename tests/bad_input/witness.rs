@@ -2,7 +2,7 @@
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, Iden, Iterable, Statement};
 
-use auction_ledger::entity::{act, auction, bid, entry, key, wallet};
+use auction_ledger::entity::{act, auction, bid, entry, house, key, sealed_bid, wallet};
 use auction_ledger::unit_of_work::UnitOfWork;
 
 use crate::support::{Database, World};
@@ -78,6 +78,8 @@ fn digest(of: impl Fn(&str, Vec<String>) -> String) -> String {
         ("al_act", columns::<act::Entity>()),
         ("al_entry", columns::<entry::Entity>()),
         ("al_key", columns::<key::Entity>()),
+        ("al_house", columns::<house::Entity>()),
+        ("al_sealed_bid", columns::<sealed_bid::Entity>()),
     ];
     let each = tables.map(|(table, columns)| format!("({})", of(table, columns)));
     format!("SELECT CONCAT_WS(' | ', {})", each.join(", "))
