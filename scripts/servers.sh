@@ -132,7 +132,8 @@ servers_run_mariadb() {
     # The socket is named relative to the data directory: its full path could be longer than a socket's may be.
     servers_spawn "$user" "$data" "$servers_home/mariadb.log" "$bin" --no-defaults --datadir="$data/data" \
         --bind-address=127.0.0.1 --port="$port" --socket=mariadb.sock --pid-file="$data/mariadb.pid" \
-        --init-file="$data/init.sql" --skip-name-resolve --max-connections=500
+        --init-file="$data/init.sql" --skip-name-resolve --max-connections=500 \
+        --table-definition-cache=8000 --table-open-cache=8000
     servers_mariadb_pid=$!
     if MYSQL_PWD=$servers_mariadb_password servers_ready "$servers_mariadb_pid" mariadb --no-defaults --protocol=tcp \
         --host=127.0.0.1 --port="$port" --user=tester --connect-timeout=5 --execute='SELECT 1'; then return; fi

@@ -14,7 +14,7 @@ use crate::unit_of_work;
 /// Three families: the rules said no ([`Error::Rejected`]), the request itself is wrong (`Invalid…`, `Unknown…`,
 /// [`Error::CurrencyMismatch`], [`Error::IdempotencyConflict`]), or the database could not ([`Error::UnitOfWork`], [`Error::Database`],
 /// [`Error::MigrationsMissing`], [`Error::NotStrict`], [`Error::Damaged`]). After every one of them but
-/// [`Error::CommitUnknown`] nothing is stored.
+/// [`Error::CommitUnknown`], and the same of a [`unit_of_work`](unit_of_work::Error::CommitUnknown), nothing is stored.
 ///
 /// # Example: asking an error instead of reading it
 ///
@@ -103,8 +103,10 @@ pub enum Error {
         #[source]
         error: DbErr,
     },
-    /// The unit of work refused, or its commit failed. [`unit_of_work::Error::CommitUnknown`] is not among it: where a verb
-    /// runs alone, that is [`Error::CommitUnknown`].
+    /// The unit of work refused, or its commit failed. [`unit_of_work::Error::CommitUnknown`] is among it where that unit is the
+    /// host's, and of [`collect_house`](crate::AuctionLedger::collect_house) and
+    /// [`purge_keys`](crate::AuctionLedger::purge_keys), which can be called again; where another verb runs alone, it is
+    /// [`Error::CommitUnknown`].
     #[error(transparent)]
     UnitOfWork(#[from] unit_of_work::Error),
     /// The database failed.

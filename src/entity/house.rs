@@ -11,6 +11,8 @@ pub struct Model {
     pub auction_id: i64,
     /// The code of the currency.
     pub currency: String,
+    /// The number of decimals of the currency.
+    pub exponent: i16,
     /// How much it is.
     pub amount: i64,
     /// The operation that sold the auction.

@@ -153,7 +153,17 @@ pub(super) async fn execute(
     // What was carried out before touches nothing.
     let open: Vec<&Command> =
         commands.iter().filter(|command| !keys.is_answered(command.slot().as_ref())).collect();
-    let mut fold = Fold::lock(uow, ledger, &open, keys).await?;
+    let ground = match Ground::lock(uow, ledger, &open).await {
+        Ok(ground) => ground,
+        Err(error) => {
+            // A unit of work of the host may go on.
+            if error.is_harmless() {
+                keys.free_unused(uow).await?;
+            }
+            return Err(error);
+        }
+    };
+    let mut fold = Fold::of(ground, keys);
     let mut outcomes: Vec<_> = commands.iter().map(|command| fold.carry_out(command)).collect();
     let Folded { changes, events, keys } = fold.finish();
     if !changes.lots.is_empty() {
@@ -246,13 +256,20 @@ struct Folded {
     keys: Keys,
 }
 
-impl Fold {
-    /// Locks whatever the commands can touch.
+/// Whatever the commands can touch, under lock.
+struct Ground {
+    locked: Locked,
+    lots: BTreeMap<AuctionId, Lot>,
+    sealed: SealedBids,
+    ballots: Ballots,
+    eligibility: BTreeMap<(AuctionId, UserId), Eligibility>,
+}
+
+impl Ground {
     async fn lock(
         uow: &UnitOfWork,
         ledger: &AuctionLedger,
         commands: &[&Command],
-        keys: Keys,
     ) -> Result<Self, Error> {
         let ids: BTreeSet<_> = commands.iter().map(|command| command.auction).collect();
         let (lots, locked, sealed, ballots) = if ids.is_empty() {
@@ -271,20 +288,16 @@ impl Fold {
             (lots, locked, sealed, ballots)
         };
         let eligibility = ledger.gatekeeper.ask(uow, commands).await?;
+        Ok(Self { locked, lots, sealed, ballots, eligibility })
+    }
+}
+
+impl Fold {
+    fn of(ground: Ground, keys: Keys) -> Self {
+        let Ground { locked, lots, sealed, ballots, eligibility } = ground;
         let (changed, changes, events) = (BTreeSet::new(), Changes::default(), Vec::new());
         let place = 0;
-        Ok(Self {
-            locked,
-            lots,
-            changed,
-            changes,
-            events,
-            keys,
-            sealed,
-            ballots,
-            eligibility,
-            place,
-        })
+        Self { locked, lots, changed, changes, events, keys, sealed, ballots, eligibility, place }
     }
 
     /// Judges one command, unless its key says what it was answered.

@@ -32,6 +32,8 @@ impl AuctionLedger {
     /// In check order: [`Error::InvalidUser`], [`Error::CurrencyMismatch`], [`Error::Rejected`] if the wallet would hold more
     /// than the ledger counts to. Then [`Error::NotStrict`], [`Error::UnitOfWork`], [`Error::Database`],
     /// [`Error::MigrationsMissing`], [`Error::Damaged`]: the batches before are collected, and calling again collects the rest.
+    /// A commit without an answer is [`unit_of_work::Error::CommitUnknown`](crate::unit_of_work::Error::CommitUnknown): call
+    /// again, and see the journal of the wallet for what was collected.
     ///
     /// # Cancel safety
     ///
@@ -87,6 +89,7 @@ impl AuctionLedger {
     async fn collect_batch(&self, uow: &UnitOfWork, owner: &store::Owner) -> Result<i64, Error> {
         let due = house::Entity::find()
             .filter(house::Column::Currency.eq(owner.1.code()))
+            .filter(house::Column::Exponent.eq(i16::from(owner.1.exponent())))
             .filter(house::Column::CollectedBy.is_null())
             .order_by_asc(house::Column::AuctionId)
             .limit(BATCH);

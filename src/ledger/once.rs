@@ -179,7 +179,8 @@ impl Slot {
 
     fn read(&self, row: key::Model) -> Result<Claim, Error> {
         let Some(answer) = row.answer else {
-            // Only its own transaction sees a row without an answer, and a unit of work carries out one command at a time.
+            // A unit of work carries out one command at a time, and leaves no row without an answer behind; if one stays after
+            // all, nothing was carried out under it, and whoever comes next has it under lock.
             return Ok(Claim::Ours);
         };
         let answer: Answer = serde_json::from_str(&answer).map_err(|error| {

@@ -93,6 +93,7 @@ impl Accepted<'_> {
         (!share.is_zero()).then(|| house::Model {
             auction_id: self.lot.id.get(),
             currency: self.lot.terms.currency.code().to_owned(),
+            exponent: self.lot.terms.currency.exponent().into(),
             amount: share.minor(),
             operation: self.operation.get(),
             at: self.standing().last_at.get(),

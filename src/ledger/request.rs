@@ -45,7 +45,7 @@ macro_rules! verb {
             type Output = Result<$output, crate::error::Error>;
             type IntoFuture = futures::future::BoxFuture<'a, Self::Output>;
 
-            fn into_future(mut self) -> Self::IntoFuture {
+            fn into_future(self) -> Self::IntoFuture {
                 Box::pin(async move {
                     self.precheck()?;
                     match self.within {
@@ -54,12 +54,10 @@ macro_rules! verb {
                             step.await.map(|done| done.value)
                         }
                         None => {
-                            let keyed = self.once().key.is_some();
                             let verb = &self;
                             let alone = crate::ledger::request::Alone {
                                 ledger: verb.ledger,
                                 name: stringify!($verb),
-                                keyed,
                             };
                             alone.carry_out(async |uow| verb.run(uow).await).await
                         }
@@ -74,12 +72,11 @@ pub(super) use verb;
 
 /// A verb in a unit of work of its own, which is run again when the database could not order it among its neighbours.
 ///
-/// A commit that got no answer is looked up: the verb answers with what has become of it.
+/// A commit that got no answer is looked up: the verb answers with what has become of it. Where that cannot be found out it
+/// says so, and nothing is sent again, with a key neither: the answer of another attempt would hide that nobody knows.
 pub(super) struct Alone<'a> {
     pub(super) ledger: &'a AuctionLedger,
     pub(super) name: &'static str,
-    /// Whether its request has a key, so that sending it again is safe whatever has become of it.
-    pub(super) keyed: bool,
 }
 
 impl Alone<'_> {
@@ -116,7 +113,7 @@ impl Alone<'_> {
                         }
                         CommandStatus::Running => {
                             let command = Box::new(done.command);
-                            (Error::CommitUnknown { command, error }, self.keyed)
+                            return Err(Error::CommitUnknown { command, error });
                         }
                     }
                 }

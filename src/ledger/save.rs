@@ -240,6 +240,7 @@ fn share_values(row: &house::Model) -> Vec<Value> {
     vec![
         row.auction_id.into(),
         row.currency.clone().into(),
+        row.exponent.into(),
         row.amount.into(),
         row.operation.into(),
         row.at.into(),

@@ -5,7 +5,8 @@ use std::time::Duration;
 use auction_ledger::entity::{auction, wallet};
 use auction_ledger::unit_of_work::{Atomic, LockWait};
 use auction_ledger::{
-    AuctionId, AuctionState, AuctionTerms, BroadcastSink, CommandStatus, Error, RecordingSink,
+    AuctionId, AuctionState, AuctionTerms, BroadcastSink, CommandStatus, Error, HouseShare,
+    RecordingSink,
 };
 use chrono::TimeDelta;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
@@ -152,6 +153,21 @@ on_every_backend! {
         };
         sweep(&bench, "purge_keys", Stores::Parts, keys, |bench, (), _| {
             Box::pin(async move { bench.ledger.purge_keys(Duration::from_secs(1)).await.map(drop) })
+        })
+        .await?;
+        bench.end().await?;
+    }
+
+    async fn a_collection_dropped_anywhere_has_collected_each_share_once(world: &World) {
+        let bench = Bench::new(world).await?;
+        let shares = async |bench: &Bench<'_>| {
+            let terms = AuctionTerms::fixed_price(WON, 10.into());
+            let terms = terms.fee(HouseShare::basis_points(10_00)).ends_in(Duration::from_secs(9));
+            let auction = bench.host.open_auction("sam", "a thing", terms).await?.id;
+            bench.host.buy_now(auction, "ann").await.map(drop)
+        };
+        sweep(&bench, "collect_house", Stores::Parts, shares, |bench, (), _| {
+            Box::pin(async move { bench.ledger.collect_house("the house", WON).await.map(drop) })
         })
         .await?;
         bench.end().await?;

@@ -32,7 +32,7 @@ struct Tally {
     /// It came to its end.
     done: usize,
     /// How many rows of each table it stores.
-    shape: Option<[usize; 6]>,
+    shape: Option<[usize; 7]>,
 }
 
 impl Tally {
@@ -153,7 +153,7 @@ fn judge(what: &str, stores: Stores, answer: Option<&Result<(), Error>>, seen: S
 }
 
 /// How many rows have come to each table.
-pub(super) fn shape(before: &Books, after: &Books) -> [usize; 6] {
+pub(super) fn shape(before: &Books, after: &Books) -> [usize; 7] {
     [
         after.wallets.len() - before.wallets.len(),
         after.auctions.len() - before.auctions.len(),
@@ -161,5 +161,6 @@ pub(super) fn shape(before: &Books, after: &Books) -> [usize; 6] {
         after.acts.len() - before.acts.len(),
         after.entries.len() - before.entries.len(),
         after.keys.len() - before.keys.len(),
+        after.sealed_bids.len() - before.sealed_bids.len(),
     ]
 }

@@ -35,6 +35,13 @@ pub(super) enum Verb {
     /// Before the first bid.
     Extend,
     Cancel,
+    /// Of the leader: another one leads again.
+    VoidBid,
+    /// At a limit, with a leader.
+    Take,
+    SealedBid,
+    /// With a loser, who is released.
+    SettleSealed,
     KeyedDeposit,
     KeyedOpen,
     /// The leader's hold is released.
@@ -44,7 +51,7 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 24] = [
         Self::Deposit,
         Self::FirstDeposit,
         Self::Withdraw,
@@ -61,6 +68,10 @@ impl Verb {
         Self::LowerReserve,
         Self::Extend,
         Self::Cancel,
+        Self::VoidBid,
+        Self::Take,
+        Self::SealedBid,
+        Self::SettleSealed,
         Self::KeyedDeposit,
         Self::KeyedOpen,
         Self::KeyedBid,
@@ -72,6 +83,9 @@ impl Verb {
         let terms = AuctionTerms::english(WON, 10.into(), 1.into()).buy_now(500.into());
         let terms = match self {
             Self::AcceptBelowReserve | Self::LowerReserve => terms.reserve(400.into()),
+            Self::SealedBid | Self::SettleSealed => {
+                AuctionTerms::sealed_second_price(WON, 10.into())
+            }
             _ => terms,
         };
         let end = bench.clock.now() + TimeDelta::seconds(1);
@@ -79,7 +93,10 @@ impl Verb {
         if !matches!(self, Self::FirstBid | Self::Extend) {
             bench.host.place_bid(auction, "ann", 20.into()).await?;
         }
-        if self == Self::Settle {
+        if matches!(self, Self::VoidBid | Self::SettleSealed) {
+            bench.host.place_bid(auction, "bob", 40.into()).await?;
+        }
+        if matches!(self, Self::Settle | Self::SettleSealed) {
             bench.clock.set(end);
         }
         Ok(Scene { auction, newcomer: format!("newcomer {}", bench.number()) })
@@ -123,6 +140,10 @@ impl Verb {
                 send!(ledger.extend(*auction, DateTime::UNIX_EPOCH + TimeDelta::days(30_000)))
             }
             Self::Cancel => send!(ledger.cancel(*auction)),
+            Self::VoidBid => send!(ledger.void_bid(*auction, 3, "a mistake")),
+            Self::Take => send!(ledger.take(*auction, "bob", 600.into())),
+            Self::SealedBid => send!(ledger.place_bid(*auction, "bob", 30.into())),
+            Self::SettleSealed => send!(ledger.settle(*auction)),
             Self::KeyedDeposit => send!(ledger.deposit("ann", WON, 7.into()).key(key)),
             Self::KeyedOpen => send!(ledger.open_auction("sam", "another", terms).key(key)),
             Self::KeyedBid => send!(ledger.place_bid(*auction, "bob", 30.into()).key(key)),

@@ -134,7 +134,7 @@ async fn trial(
     let deposits = if lost { 0 } else { 2 };
     assert!(rows[4] >= deposits, "{what}: the deposits around it are lost");
     rows[4] -= deposits;
-    assert_eq!(rows != [0; 6], cut == Cut::Done, "{what}: {rows:?}");
+    assert_eq!(rows != [0; 7], cut == Cut::Done, "{what}: {rows:?}");
     callbacks(&log, !lost).await;
     callbacks(&inner_log, cut != Cut::Dropped).await;
     Ok(cut)

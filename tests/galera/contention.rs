@@ -57,7 +57,7 @@ async fn nodes_that_read_what_is_old_store_nothing_wrong() -> TestResult {
     cluster.end().await
 }
 
-/// How many attempts it takes when ever more clients want the same row is printed; `docs/reliability.md` says what came out.
+/// How many attempts it takes when ever more clients want the same row is printed; `docs/scaling.md` says what came out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Galera cluster: run scripts/test-galera"]
 async fn a_crowd_on_one_auction_gets_through_with_a_hundred_attempts() -> TestResult {

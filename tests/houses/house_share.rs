@@ -1,5 +1,6 @@
 use auction_ledger::entity::{entry, house};
-use auction_ledger::{AuctionTerms, HouseShare, Rejection};
+use auction_ledger::{AuctionTerms, Currency, HouseShare, Rejection};
+use rust_decimal::Decimal;
 use sea_orm::EntityTrait;
 
 use super::{WON, automatic, balance, books, charge, end, ledger, open, rejection};
@@ -26,6 +27,24 @@ on_every_backend! {
         assert_eq!((balance(&ledger, "the house").await?, ledger.collect_house("the house", WON).await?), ((15, 0), 0.into()));
         let journal = ledger.entries("the house", WON).await?;
         assert_eq!((journal.len(), journal[0].kind, journal[0].auction), (1, entry::Kind::HouseShare, None));
+        books(world, &ledger).await?;
+    }
+
+    /// One code with other decimals is another currency: five thousandths never become five hundredths.
+    async fn currencies_of_one_code_are_not_mixed(world: &World) {
+        let (ledger, _) = ledger(world);
+        let (fine, coarse) = (Currency::new("PTS", 3)?, Currency::new("PTS", 2)?);
+        for (currency, buyer, seller) in [(fine, "ann", "sam"), (coarse, "bob", "tim")] {
+            ledger.deposit(buyer, currency, 10.into()).await?;
+            let terms = AuctionTerms::fixed_price(currency, 10.into());
+            let terms = terms.fee(HouseShare::basis_points(5_00)).ends_at(end());
+            let auction = ledger.open_auction(seller, "a thing", terms).await?.id;
+            ledger.buy_now(auction, buyer).await?;
+        }
+        let half = Decimal::new(5, 1);
+        assert_eq!(ledger.collect_house("the house", coarse).await?, half);
+        assert_eq!(ledger.wallet("the house", coarse).await?.available, half);
+        assert_eq!(ledger.collect_house("another", fine).await?, half);
         books(world, &ledger).await?;
     }
 

@@ -89,6 +89,23 @@ on_every_backend! {
         assert!(auction.is_err(), "the end is not after the start, which is now");
     }
 
+    /// H25: a bid is judged by the time at which it is placed, not by that at which its transaction began.
+    async fn a_bid_late_in_a_unit_of_work_has_a_late_instant(world: &World) {
+        let ledger = AuctionLedger::new(world.db().clone());
+        charge(&ledger, &["ann"], 10_000).await?;
+        let auction = open(&ledger, terms().ends_at(Utc::now() + TimeDelta::days(1))).await?;
+        let unit = ledger.atomic(async |uow| {
+            ledger.deposit("bob", WON, 1.into()).within(uow).await?;
+            // Somebody else's transaction, on another connection, begins and ends meanwhile.
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            let meanwhile = ledger.auction_for(auction, "ann").await?.now;
+            let bid = ledger.place_bid(auction, "ann", 100.into()).within(uow).await?;
+            Ok::<_, auction_ledger::Error>((meanwhile, bid.at))
+        });
+        let (meanwhile, at) = unit.await?.into_value();
+        assert!(meanwhile <= at, "{meanwhile} {at}");
+    }
+
     /// H25: whoever has waited for an auction is judged by the time after the wait.
     async fn the_clock_is_read_after_the_auctions_lock(world: &World) {
         let ledger = AuctionLedger::new(world.db().clone());

@@ -53,7 +53,7 @@ on_every_backend! {
         let statements = statements.load(Ordering::SeqCst);
         let (most, begin_and_commit) = match world.database() {
             Database::Sqlite => (8, 2),
-            Database::Postgres => (6, 2),
+            Database::Postgres => (5, 2),
             // SET TRANSACTION ISOLATION LEVEL comes before BEGIN.
             Database::Mariadb => (11, 3),
         };

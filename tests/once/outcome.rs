@@ -108,6 +108,31 @@ on_every_backend! {
         Books::read(world.db()).await?.check();
     }
 
+    /// With attempts left, too: nothing is sent again, and no later failure hides that nobody knows.
+    async fn an_unknown_commit_stays_unknown_with_a_key_and_without(world: &World) {
+        if world.database() == Database::Sqlite {
+            return Ok(());
+        }
+        let (direct, clock, auction) = house(world).await?;
+        for (key, amount) in [(None, 100), (Some("k"), 110)] {
+            let link = Link::to(world).await;
+            let db = world.database().connect(link.url(), 2).await;
+            let ledger = AuctionLedger::new(db).clock(clock.clone());
+            link.cut_at("COMMIT", Cut::BeforeReply);
+            link.stay_down_when_cut();
+            let before = Books::read(world.db()).await?;
+            let error = Ask::Bid(amount).send(&ledger, auction, key).await.unwrap_err();
+            let Error::CommitUnknown { command, .. } = &error else { panic!("{error:?}") };
+            assert!(!error.is_known_not_stored());
+            assert_eq!(direct.outcome(command).await?, CommandStatus::Committed);
+            if let Some(key) = key {
+                link.mend();
+                Ask::Bid(amount).send(&ledger, auction, Some(key)).await?;
+            }
+            assert_eq!(added(&before, &Books::read(world.db()).await?), 1, "{key:?}");
+        }
+    }
+
     async fn a_command_that_has_not_ended_is_running(world: &World) {
         let (ledger, _, auction) = house(world).await?;
         for commit in [true, false] {

@@ -246,8 +246,8 @@ fn entry() -> Insert {
 #[rustfmt::skip]
 fn house() -> Insert {
     Insert::into("al_house", &[
-        ("auction_id", "1"), ("currency", "'EUR'"), ("amount", "5"), ("operation", OPERATION), ("at", "1"),
-        ("collected_by", "NULL"),
+        ("auction_id", "1"), ("currency", "'EUR'"), ("exponent", "2"), ("amount", "5"), ("operation", OPERATION),
+        ("at", "1"), ("collected_by", "NULL"),
     ])
 }
 

@@ -33,6 +33,7 @@ pub(super) async fn down(db: &impl ConnectionTrait) -> Result<(), DbErr> {
 const HOUSE: &str = r"CREATE TABLE al_house (
         auction_id      BIGINT NOT NULL,
         currency        VARCHAR(10) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+        exponent        SMALLINT NOT NULL,
         amount          BIGINT NOT NULL,
         operation       BINARY(16) NOT NULL,
         at              BIGINT NOT NULL,

@@ -35,6 +35,7 @@ pub(super) const UP: &[&str] = &[
     r"CREATE TABLE al_house (
         auction_id      BIGINT PRIMARY KEY,
         currency        VARCHAR(10) NOT NULL,
+        exponent        SMALLINT NOT NULL,
         amount          BIGINT NOT NULL,
         operation       UUID NOT NULL,
         at              BIGINT NOT NULL,

@@ -50,6 +50,7 @@ pub(super) const UP: &[&str] = &[
     r"CREATE TABLE al_house (
         auction_id          BIGINT NOT NULL CHECK (typeof(auction_id) = 'integer'),
         currency            VARCHAR(10) NOT NULL CHECK (typeof(currency) = 'text' AND length(CAST(currency AS BLOB)) BETWEEN 1 AND 10),
+        exponent            SMALLINT NOT NULL CHECK (typeof(exponent) = 'integer'),
         amount              BIGINT NOT NULL CHECK (typeof(amount) = 'integer'),
         operation           BLOB NOT NULL CHECK (typeof(operation) = 'blob' AND length(operation) = 16),
         at                  BIGINT NOT NULL CHECK (typeof(at) = 'integer'),
