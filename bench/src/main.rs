@@ -13,6 +13,7 @@
     unreachable_pub,
     missing_docs,
     missing_debug_implementations,
+    unfulfilled_lint_expectations,
     reason = "the library's own modules"
 )]
 

@@ -95,8 +95,8 @@ impl Terms {
         terms = cap.map_or(terms.clone(), |cap| terms.soft_close_at_most(cap));
         let [premium, fee] = self.shares.map(|(points, least, most)| {
             let share = HouseShare::basis_points(points);
-            let share = least.map_or(share.clone(), |least| share.at_least(least));
-            most.map_or(share.clone(), |most| share.at_most(most))
+            let share = least.map_or(share, |least| share.at_least(least));
+            most.map_or(share, |most| share.at_most(most))
         });
         terms.premium(premium).fee(fee).ends_in(self.end)
     }
