@@ -6,6 +6,7 @@
 #   start_mariadb    # exports TEST_MYSQL_URL (all rights, database mysql)
 #
 #   kill_postgres, kill_mariadb         # with SIGKILL: no process gets to do anything more
+#   shut_down_postgres, shut_down_mariadb   # in good order, while clients are at work
 #   restart_postgres, restart_mariadb   # on the same files and the same port
 #
 # A server whose URL is already set is used as it is: none is started, none is stopped.
@@ -61,7 +62,13 @@ kill_postgres() {
     wait "$pid" 2>/dev/null || true
 }
 
-# Starts PostgreSQL again after kill_postgres.
+# Ends PostgreSQL as an administrator does: whoever is connected is told so and cut off.
+shut_down_postgres() {
+    kill -s INT "$servers_postgres_pid"
+    wait "$servers_postgres_pid" 2>/dev/null || true
+}
+
+# Starts PostgreSQL again after kill_postgres or shut_down_postgres.
 restart_postgres() {
     local attempt
     # It does not start while a process of the one before has still to find out.
@@ -117,7 +124,13 @@ kill_mariadb() {
     wait "$servers_mariadb_pid" 2>/dev/null || true
 }
 
-# Starts MariaDB again after kill_mariadb.
+# Ends MariaDB as an administrator does.
+shut_down_mariadb() {
+    kill -s TERM "$servers_mariadb_pid"
+    wait "$servers_mariadb_pid" 2>/dev/null || true
+}
+
+# Starts MariaDB again after kill_mariadb or shut_down_mariadb.
 restart_mariadb() {
     if servers_run_mariadb; then return; fi
     servers_failed MariaDB "$servers_home/mariadb.log"

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use auction_ledger::{
-    AuctionId, AuctionLedger, AuctionState, AuctionTerms, Availability, Currency, Error,
-    HouseShare, Increments, ManualClock,
+    AuctionId, AuctionLedger, AuctionState, AuctionTerms, Availability, CommandRef, Currency,
+    Error, HouseShare, Increments, ManualClock, OperationId,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::option;
@@ -41,6 +41,10 @@ enum Ask {
     Auctions { state: AuctionState, limit: u64 },
     Holds { user: Text, currency: Currency },
     Bids { lot: usize },
+    Keyed { lot: usize, user: Text, amount: Decimal, key: Text },
+    Purge(Duration),
+    Outcome { lot: usize, seq: i64 },
+    Audit { from: i64, to: i64, rows: u64 },
 }
 
 #[derive(Clone, Debug)]
@@ -206,6 +210,12 @@ fn asks() -> BoxedStrategy<Ask> {
             .prop_map(|(state, limit)| Ask::Auctions { state, limit }),
         1 => (user(), currency()).prop_map(|(user, currency)| Ask::Holds { user, currency }),
         1 => lot().prop_map(|lot| Ask::Bids { lot }),
+        3 => (lot(), user(), amount(), mostly("[a-c]".prop_map(Text), wild::text()))
+            .prop_map(|(lot, user, amount, key)| Ask::Keyed { lot, user, amount, key }),
+        1 => wild::duration().prop_map(Ask::Purge),
+        1 => (lot(), mostly(0_i64..9, wild::id())).prop_map(|(lot, seq)| Ask::Outcome { lot, seq }),
+        1 => (wild::id(), wild::id(), mostly(1_u64..50, wild::limit()))
+            .prop_map(|(from, to, rows)| Ask::Audit { from, to, rows }),
     ]
     .boxed()
 }
@@ -320,8 +330,25 @@ impl House {
                 ledger.holds(user.0.as_str(), *currency).await.map(drop)
             }
             Ask::Bids { lot } => ledger.bids(id(lot)).await.map(drop),
+            Ask::Keyed { lot, user, amount, key } => {
+                let bid = ledger.place_bid(id(lot), user.0.as_str(), *amount);
+                bid.key(key.0.as_str()).await.map(drop)
+            }
+            Ask::Purge(age) => ledger.purge_keys(*age).await.map(drop),
+            Ask::Outcome { lot, seq } => ledger.outcome(&command(id(lot), *seq)).await.map(drop),
+            Ask::Audit { from, to, rows } => {
+                let audit = ledger.audit().auctions(AuctionId::from(*from)..=AuctionId::from(*to));
+                audit.page_size(*rows).limit(*rows).await.map(drop)
+            }
         }
     }
+}
+
+/// Where a command would be written, as a host may have stored it.
+fn command(auction: AuctionId, seq: i64) -> CommandRef {
+    let place = serde_json::json!({ "auction": { "auction": auction, "seq": seq } });
+    let command = serde_json::json!({ "operation": OperationId::new(), "place": place });
+    serde_json::from_value(command).expect("a command")
 }
 
 /// The name of the answer; an error if it is none that an input can have.
@@ -336,7 +363,8 @@ fn answer(answer: &Result<(), Error>) -> Result<String, String> {
             | Error::InvalidText { .. }
             | Error::InvalidAmount { .. }
             | Error::UnknownAuction { .. }
-            | Error::CurrencyMismatch { .. }),
+            | Error::CurrencyMismatch { .. }
+            | Error::IdempotencyConflict { .. }),
         ) => Ok(name(format!("{error:?}"))),
         Err(error) => Err(format!("an input is no failure of the database: {error:?}")),
     }

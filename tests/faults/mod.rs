@@ -22,6 +22,7 @@ mod lock_waits;
 mod log;
 mod pools;
 mod server;
+mod shut_down;
 mod terminated;
 
 use auction_ledger::entity::auction;

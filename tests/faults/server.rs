@@ -77,6 +77,11 @@ impl Server {
         self.order(if alone { "kill alone" } else { "kill" });
     }
 
+    /// As an administrator does: whoever is at work is told, and cut off.
+    pub(super) fn shut_down(&mut self) {
+        self.order("shut_down");
+    }
+
     /// On the same files and the same port; returns when it answers.
     pub(super) fn restart(&mut self) {
         self.order("restart");

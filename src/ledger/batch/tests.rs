@@ -1,18 +1,44 @@
-//! Lists of commands: what a single command does on every database is tested from the outside.
+//! Lists of commands, on every database.
 
 use std::time::Duration;
 
 use auction_ledger_migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectOptions, Database, EntityTrait, PaginatorTrait};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, EntityTrait, PaginatorTrait,
+};
 
 use super::*;
 use crate::entity::{bid, key};
 use crate::{AuctionTerms, Currency};
 
-async fn house() -> (AuctionLedger, AuctionId) {
-    let mut options = ConnectOptions::new("sqlite::memory:");
+/// SQLite, and every server that is named: `scripts/test` names two.
+async fn databases() -> Vec<DatabaseConnection> {
+    let mut all = vec![connect("sqlite::memory:").await];
+    let servers = [
+        ("TEST_POSTGRES_URL", cfg!(feature = "postgres")),
+        ("TEST_MYSQL_URL", cfg!(feature = "mysql")),
+    ];
+    for (name, has_driver) in servers {
+        let Some(url) = std::env::var(name).ok().filter(|_| has_driver) else {
+            println!("not run on a server: {name} is not set, or its driver is not compiled");
+            continue;
+        };
+        let (host, _) = url.rsplit_once('/').unwrap();
+        let database = format!("al_list_{}", uuid::Uuid::now_v7().simple());
+        let admin = connect(&url).await;
+        admin.execute_unprepared(&format!("CREATE DATABASE {database}")).await.unwrap();
+        all.push(connect(&format!("{host}/{database}")).await);
+    }
+    all
+}
+
+async fn connect(url: &str) -> DatabaseConnection {
+    let mut options = ConnectOptions::new(url);
     options.max_connections(1).sqlx_logging(false);
-    let db = Database::connect(options).await.unwrap();
+    Database::connect(options).await.unwrap()
+}
+
+async fn house(db: DatabaseConnection) -> (AuctionLedger, AuctionId) {
     Migrator::up(&db, None).await.unwrap();
     let ledger = AuctionLedger::new(db);
     for user in ["ann", "bob"] {
@@ -49,7 +75,13 @@ async fn stored(ledger: &AuctionLedger) -> (u64, u64) {
 
 #[tokio::test]
 async fn the_same_key_twice_in_one_list_is_one_command() {
-    let (ledger, auction) = house().await;
+    for db in databases().await {
+        one_command(db).await;
+    }
+}
+
+async fn one_command(db: DatabaseConnection) {
+    let (ledger, auction) = house(db).await;
     let list = [
         bid(auction, "ann", 100, "k"),
         bid(auction, "bob", 110, "k"),
@@ -69,7 +101,13 @@ async fn the_same_key_twice_in_one_list_is_one_command() {
 
 #[tokio::test]
 async fn a_refusal_in_a_list_leaves_the_key_to_the_next() {
-    let (ledger, auction) = house().await;
+    for db in databases().await {
+        left_to_the_next(db).await;
+    }
+}
+
+async fn left_to_the_next(db: DatabaseConnection) {
+    let (ledger, auction) = house(db).await;
     let list =
         [bid(auction, "ann", 5, "k"), bid(auction, "ann", 100, "k"), bid(auction, "bob", 5, "l")];
     let outcomes = carry_out(&ledger, &list).await;
