@@ -104,7 +104,7 @@ impl AuctionTerms {
     }
 
     /// An English auction: open ascending bids, each the price to pay, the first at least `start_price` and every further
-    /// one at least `increment` above the price, also the leader's own.
+    /// one at least `increment` above the price, also the leader's own; another house may let the leader raise by less.
     #[must_use]
     pub fn english(currency: Currency, start_price: Decimal, increment: Decimal) -> Self {
         Self::new(currency, Format::English { start_price, increment })
@@ -132,7 +132,7 @@ impl AuctionTerms {
     }
 
     /// A sale at a fixed price: nobody bids, and the first who [takes](crate::AuctionLedger::take) it wins. Not taken until
-    /// the end, it is unsold.
+    /// the end, it is unsold; another house may offer it again by itself.
     #[must_use]
     pub fn fixed_price(currency: Currency, price: Decimal) -> Self {
         Self::new(currency, Format::Fixed { price })
@@ -142,7 +142,7 @@ impl AuctionTerms {
     /// and the first who [takes](crate::AuctionLedger::take) it wins. Not taken until the end, it is unsold.
     ///
     /// The price is `ceil((start * remaining + floor * elapsed) / duration)` in minor units, by the database's clock. The floor
-    /// may be zero.
+    /// may be zero. Another house may round down, or stop its clock at a reserve.
     #[must_use]
     pub fn dutch(currency: Currency, start: Decimal, floor: Decimal) -> Self {
         Self::new(currency, Format::Dutch { start, floor })
@@ -163,7 +163,8 @@ impl AuctionTerms {
     ///
     /// The earlier of two equal maxima leads, at a price equal to it; a leader can be outbid by less than an increment; a bid
     /// that does not lead raises the price at once, and holds nothing. Whoever leads can raise the own maximum by any amount:
-    /// the price moves only where the old maximum had capped it.
+    /// the price moves only where the old maximum had capped it. Another house may hold the price only, ask for a whole
+    /// increment to take the lead, or leave the price alone at a raise.
     #[must_use]
     pub fn automatic_bidding(mut self) -> Self {
         self.automatic = true;
@@ -171,7 +172,7 @@ impl AuctionTerms {
     }
 
     /// The increments by price, instead of the one given to [`english`](Self::english): for the next minimum at the current
-    /// price, for the price of automatic bidding at the runner-up's maximum.
+    /// price, for the price of automatic bidding at the runner-up's maximum; another house may look both up at the price.
     #[must_use]
     pub fn increments(mut self, increments: Increments) -> Self {
         self.increments = Some(increments);
@@ -179,7 +180,7 @@ impl AuctionTerms {
     }
 
     /// Bids must be multiples of `step`, counted from zero. The start price, the increments, the reserve and the buy-now price
-    /// must be too. Default: any amount of the currency.
+    /// must be too; another house may count from the start price. Default: any amount of the currency.
     #[must_use]
     pub fn multiple_of(mut self, step: Decimal) -> Self {
         self.multiple_of = Some(step);
@@ -187,14 +188,15 @@ impl AuctionTerms {
     }
 
     /// The auction can be bought at `price`, which must be above the start price and not below the reserve. A bid at or above
-    /// it, while it is offered, buys at it. Default: it cannot. How long: [`buy_now_until`](Self::buy_now_until).
+    /// it, while it is offered, buys at it; another house may let bids pass it. Default: it cannot. How long:
+    /// [`buy_now_until`](Self::buy_now_until).
     #[must_use]
     pub fn buy_now(mut self, price: Decimal) -> Self {
         self.buy_now = Some(price);
         self
     }
 
-    /// How long the buy-now price is offered. Default: until the price reaches it.
+    /// How long the buy-now price is offered: houses differ in all four. Default: until the price reaches it.
     #[must_use]
     pub fn buy_now_until(mut self, until: Availability) -> Self {
         self.buy_now_until = Some(until);
@@ -203,7 +205,8 @@ impl AuctionTerms {
 
     /// A hidden least price: below it the auction is not sold. Nobody is told how much it is, only whether it is met; a maximum
     /// equal to it meets it, and the first that does makes the price jump to it. It can be
-    /// [lowered](crate::AuctionLedger::lower_reserve) and never raised. Default: none.
+    /// [lowered](crate::AuctionLedger::lower_reserve) and never raised; another house may show it, or bid for the seller up to
+    /// it. Default: none.
     #[must_use]
     pub fn reserve(mut self, reserve: Decimal) -> Self {
         self.reserve = Some(crate::Secret::new(reserve));
@@ -212,7 +215,8 @@ impl AuctionTerms {
 
     /// For how long after the end, at most 30 days, the seller can
     /// [accept](crate::AuctionLedger::accept_below_reserve) a price below the reserve; until then the leader's money stays
-    /// held. Default: an auction below its reserve is unsold at its end.
+    /// held; another house may release it at the end, and let the two agree. Default: an auction below its reserve is unsold at
+    /// its end.
     #[must_use]
     pub fn acceptance_window(mut self, window: Duration) -> Self {
         self.acceptance_window = Some(window);
@@ -221,7 +225,7 @@ impl AuctionTerms {
 
     /// Soft close, in the reset form: a bid that changes the leader or the price leaves at least `window` until the end, which
     /// moves to `max(end, now + window)`. At most a day. A refused bid and a silent raise of the own maximum move nothing.
-    /// Default: the end is fixed.
+    /// Another house may add the window to the end, or let every bid move it. Default: the end is fixed.
     #[must_use]
     pub fn soft_close(mut self, window: Duration) -> Self {
         self.soft_close = Some(window);
@@ -235,14 +239,16 @@ impl AuctionTerms {
         self
     }
 
-    /// The buyer's premium: what the buyer pays to the house on top of the price. A bid holds it too. Default: none.
+    /// The buyer's premium: what the buyer pays to the house on top of the price. A bid holds it too. Another house may have
+    /// bands of prices with a premium each. Default: none.
     #[must_use]
     pub fn premium(mut self, premium: HouseShare) -> Self {
         self.premium = Some(premium);
         self
     }
 
-    /// The seller's fee: what the house keeps of the price, at most all of it. Default: none.
+    /// The seller's fee: what the house keeps of the price, at most all of it; another house may charge it for what is unsold,
+    /// too. Default: none.
     #[must_use]
     pub fn fee(mut self, fee: HouseShare) -> Self {
         self.fee = Some(fee);
@@ -256,7 +262,8 @@ impl AuctionTerms {
         self
     }
 
-    /// The first instant at which no bid counts any more, truncated to microseconds.
+    /// The first instant at which no bid counts any more, truncated to microseconds; another house may count a bid at that very
+    /// instant.
     #[must_use]
     pub fn ends_at(mut self, at: DateTime<Utc>) -> Self {
         self.end = Some(End::At(at));

@@ -10,7 +10,7 @@ use crate::rules::Share;
 /// A part of the price for the house: the buyer's premium or the seller's fee.
 ///
 /// It is rounded down to the minor unit, so that what is left over is the seller's: price and premium are always what seller
-/// and house get, to the last unit.
+/// and house get, to the last unit. Another house may round to the nearest unit.
 ///
 /// # Example: a premium of 25 % on 10,000
 ///

@@ -56,6 +56,7 @@ impl Increments {
     }
 
     /// A part of the price in hundredths of a percent, 1 to 10,000, rounded up to the minor unit, and at least `at_least`.
+    /// Another house may round down, which lets an equal bid through at small prices.
     #[must_use]
     pub fn percent(basis_points: u32, at_least: Decimal) -> Self {
         Self(Kind::Percent { basis_points, at_least })

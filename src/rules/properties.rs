@@ -34,8 +34,17 @@ fn won(minor: i64) -> Amount {
 const END: i64 = 100;
 const SELLER: i64 = 0;
 
+/// What an auction is taken at.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// A fixed price, or a buy-now price where there are bids.
+    Fixed,
+    Linear,
+    Steps,
+}
+
 /// Terms that may be opened.
-fn terms(pricing: Option<Pricing>, dice: &mut Dice) -> Terms {
+fn terms(pricing: Option<Pricing>, asked: Asked, dice: &mut Dice) -> Terms {
     loop {
         let ladder = pricing.map(|pricing| Ladder {
             start_price: dice.amount(20),
@@ -47,10 +56,14 @@ fn terms(pricing: Option<Pricing>, dice: &mut Dice) -> Terms {
             multiple_of: None,
             pricing,
         });
-        let price = match (ladder, dice.roll(3)) {
-            (Some(_), _) | (None, 0) => AskPrice::Constant(dice.amount(90)),
-            (None, 1) => AskPrice::Linear { start: dice.amount(90), floor: dice.amount(20) },
-            _ => AskPrice::Steps(Table::new([(0, 80), (30, 50), (60, 20)]).unwrap()),
+        let price = match asked {
+            Asked::Fixed => AskPrice::Constant(dice.amount(90)),
+            Asked::Linear => AskPrice::Linear { start: dice.amount(90), floor: dice.amount(20) },
+            Asked::Steps => {
+                let (first, second) = (30 + dice.roll(60), 10 + dice.roll(20));
+                let rows = [(0, first), (dice.roll(50) + 1, second), (60, 1 + dice.roll(9))];
+                AskPrice::Steps(Table::new(rows).unwrap())
+            }
         };
         let until = match dice.roll(3) {
             _ if ladder.is_none() => Availability::Always,
@@ -152,9 +165,9 @@ fn move_money(purses: &mut Purses, verdict: &Verdict) {
     }
 }
 
-fn play(pricing: Option<Pricing>, seed: u64) {
+fn play(pricing: Option<Pricing>, asked: Asked, seed: u64) {
     let mut dice = Dice(seed);
-    let terms = terms(pricing, &mut dice);
+    let terms = terms(pricing, asked, &mut dice);
     let mut standing = Standing::opened(SELLER.into(), &terms, Micros::new(0));
     let mut purses: Purses = (0..5).map(|wallet| (wallet, (150, 0))).collect();
     let (mut bids, mut house, mut now) = (Vec::new(), 0, 0);
@@ -287,11 +300,11 @@ fn play_sealed(pricing: Pricing, seed: u64) {
 }
 
 /// A failure is told with its seed.
-fn many(pricing: Option<Pricing>) {
+fn many(pricing: Option<Pricing>, asked: Asked) {
     for seed in 0..100_000 {
         let played = std::panic::catch_unwind(|| match pricing {
             Some(pricing) if pricing.is_sealed() => play_sealed(pricing, seed),
-            pricing => play(pricing, seed),
+            pricing => play(pricing, asked, seed),
         });
         assert!(played.is_ok(), "seed {seed}");
     }
@@ -299,27 +312,37 @@ fn many(pricing: Option<Pricing>) {
 
 #[test]
 fn a_hundred_thousand_plain_auctions() {
-    many(Some(Pricing::OwnBid));
+    many(Some(Pricing::OwnBid), Asked::Fixed);
 }
 
 #[test]
 fn a_hundred_thousand_auctions_with_automatic_bidding() {
-    many(Some(Pricing::Automatic));
+    many(Some(Pricing::Automatic), Asked::Fixed);
 }
 
 #[test]
 fn a_hundred_thousand_sealed_auctions_at_the_first_price() {
-    many(Some(Pricing::FirstPrice));
+    many(Some(Pricing::FirstPrice), Asked::Fixed);
 }
 
 #[test]
 fn a_hundred_thousand_sealed_auctions_at_the_second_price() {
-    many(Some(Pricing::SecondPrice));
+    many(Some(Pricing::SecondPrice), Asked::Fixed);
 }
 
 #[test]
-fn a_hundred_thousand_auctions_that_are_taken() {
-    many(None);
+fn a_hundred_thousand_fixed_prices() {
+    many(None, Asked::Fixed);
+}
+
+#[test]
+fn a_hundred_thousand_dutch_auctions() {
+    many(None, Asked::Linear);
+}
+
+#[test]
+fn a_hundred_thousand_dutch_auctions_in_steps() {
+    many(None, Asked::Steps);
 }
 
 /// The published examples, without a database.

@@ -9,6 +9,7 @@ mod pages;
 mod random;
 mod reserve;
 mod sealed;
+mod sealed_many;
 mod secrets;
 mod soft_close;
 mod upgrade;

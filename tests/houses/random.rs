@@ -40,6 +40,7 @@ enum Format {
     FirstPrice,
     SecondPrice,
     Dutch,
+    Steps,
     Fixed,
 }
 
@@ -66,7 +67,7 @@ fn terms(format: Format, dice: &mut Dice) -> AuctionTerms {
             let terms = if reserved { terms.reserve(price + dice.amount(40)) } else { terms };
             terms.acceptance_window(window)
         }
-        Format::Dutch if dice.one_in(2) => {
+        Format::Steps => {
             let steps = [(Duration::ZERO, price + Decimal::TEN), (Duration::from_secs(900), price)];
             AuctionTerms::dutch_in_steps(WON, steps)
         }
@@ -194,6 +195,10 @@ on_every_backend! {
 
     async fn dutch(world: &World) {
         many(world, Format::Dutch, 3).await?;
+    }
+
+    async fn dutch_in_steps(world: &World) {
+        many(world, Format::Steps, 7).await?;
     }
 
     async fn fixed_price(world: &World) {
