@@ -118,8 +118,9 @@ pub enum EventKind {
         /// The price of the auction now; `None` before the first bid.
         #[serde(default, with = "optional_amount")]
         price: Option<Decimal>,
-        /// Whether the reserve is met now.
-        reserve_met: bool,
+        /// Whether the reserve is met now; `None` where bids are sealed.
+        #[serde(default)]
+        reserve_met: Option<bool>,
     },
     /// A bid was made void, and the auction stands as if it had never been.
     BidVoided {
@@ -161,13 +162,10 @@ pub enum EventKind {
         /// Whether it was skipped, because they could not pay it any more.
         cannot_pay: bool,
     },
-    /// For one user: they lead again, for a better bid is void, and money is held again.
+    /// For one user: they lead again, for a better bid is void, and what that takes is held again.
     HeldAgain {
         /// Who.
         user: UserId,
-        /// How much.
-        #[serde(with = "rust_decimal::serde::str")]
-        amount: Decimal,
     },
     /// For one user: money that was held for the auction is available again.
     HoldReleased {

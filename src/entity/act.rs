@@ -3,7 +3,7 @@
 use sea_orm::entity::prelude::*;
 
 /// One accepted command: who did what, and why.
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "al_act")]
 pub struct Model {
     /// The auction.
@@ -18,7 +18,8 @@ pub struct Model {
     pub kind: Kind,
     /// The wallet of whoever did it, where it was a user.
     pub wallet_id: Option<i64>,
-    /// The amount that was paid, where something was.
+    /// The amount that was paid, where something was; the new reserve, where that was lowered: it is nobody's business but
+    /// the seller's.
     pub amount: Option<i64>,
     /// Why, in the words of whoever did it.
     pub reason: Option<String>,
@@ -26,6 +27,21 @@ pub struct Model {
     pub at: i64,
     /// The number of the bid that it makes void.
     pub bid_seq: Option<i64>,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Who has placed a sealed bid, and the reserve, stay out of logs.
+        formatter
+            .debug_struct("Model")
+            .field("auction_id", &self.auction_id)
+            .field("seq", &self.seq)
+            .field("operation", &self.operation)
+            .field("kind", &self.kind)
+            .field("at", &self.at)
+            .field("bid_seq", &self.bid_seq)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What was done to an auction.

@@ -3,7 +3,7 @@
 use sea_orm::entity::prelude::*;
 
 /// One key that has been used.
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "al_key")]
 pub struct Model {
     /// Whose key it is.
@@ -21,6 +21,17 @@ pub struct Model {
     pub answer: Option<String>,
     /// When it was used.
     pub at: i64,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The answer, which may have a maximum, stays out of logs.
+        formatter
+            .debug_struct("Model")
+            .field("operation", &self.operation)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A key refers to nothing.

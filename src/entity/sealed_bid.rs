@@ -25,11 +25,10 @@ pub struct Model {
 
 impl std::fmt::Debug for Model {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The maximum stays out of logs.
+        // The maximum, and whose it is, stay out of logs.
         formatter
             .debug_struct("Model")
             .field("auction_id", &self.auction_id)
-            .field("wallet_id", &self.wallet_id)
             .field("seq", &self.seq)
             .field("released_by", &self.released_by)
             .finish_non_exhaustive()

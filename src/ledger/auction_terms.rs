@@ -142,7 +142,7 @@ impl AuctionTerms {
     /// and the first who [takes](crate::AuctionLedger::take) it wins. Not taken until the end, it is unsold.
     ///
     /// The price is `ceil((start * remaining + floor * elapsed) / duration)` in minor units, by the database's clock. The floor
-    /// may be zero. Another house may round down, or stop its clock at a reserve.
+    /// may be zero, at which nobody can take it. Another house may round down, or stop its clock at a reserve.
     #[must_use]
     pub fn dutch(currency: Currency, start: Decimal, floor: Decimal) -> Self {
         Self::new(currency, Format::Dutch { start, floor })
@@ -342,7 +342,10 @@ impl AuctionTerms {
         let starts_at = self.starts_at.map_or(now, Micros::from);
         let ends_at = match self.end.ok_or(TermsError::MissingEnd)? {
             End::At(at) => at.into(),
-            End::In(duration) => starts_at.plus(micros(duration)),
+            // What is later than the calendar is its last instant.
+            End::In(duration) => {
+                starts_at.plus(micros(duration)).min(DateTime::<Utc>::MAX_UTC.into())
+            }
         };
         let ladder = self.ladder()?;
         if !matches!(self.format, Format::English { .. }) {

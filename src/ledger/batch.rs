@@ -106,7 +106,7 @@ impl Command {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) enum Wish {
     Bid(Decimal),
     /// At what is asked, at most this if there is a limit.
@@ -119,6 +119,13 @@ pub(super) enum Wish {
     /// The bid of this number.
     VoidBid(i64),
     Cancel,
+}
+
+impl std::fmt::Debug for Wish {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A maximum, a limit and a reserve stay out of logs.
+        formatter.write_str(self.name())
+    }
 }
 
 impl Wish {
@@ -287,7 +294,7 @@ impl Ground {
             }
             (lots, locked, sealed, ballots)
         };
-        let eligibility = ledger.gatekeeper.ask(uow, commands).await?;
+        let eligibility = ledger.gatekeeper.ask(uow, &lots, commands).await?;
         Ok(Self { locked, lots, sealed, ballots, eligibility })
     }
 }

@@ -23,7 +23,7 @@ impl AuctionLedger {
     /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`],
     /// [`Error::InvalidText`] (the memo), [`Error::UnknownAuction`], [`Error::CurrencyMismatch`]; then the rules'
     /// [`Rejection`](crate::Rejection) of a purchase: closed, not open yet, ended, not offered, the seller's own, not
-    /// enough money, the seller's wallet full. Nothing is written, and a unit of work around it goes on. Then
+    /// eligible, not enough money, the seller's wallet full. Nothing is written, and a unit of work around it goes on. Then
     /// [`Error::NotStrict`], [`Error::UnitOfWork`], [`Error::Database`], [`Error::MigrationsMissing`],
     /// [`Error::Damaged`]: nothing is stored. And [`Error::CommitUnknown`].
     ///

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use super::AuctionLedger;
 use super::batch::{Command, Wish};
+use super::store::Lot;
 use crate::error::Error;
 use crate::id::{AuctionId, UserId};
 use crate::rules::Eligibility;
@@ -87,13 +88,14 @@ impl Gatekeeper {
     pub(super) async fn ask(
         &self,
         uow: &UnitOfWork,
+        lots: &BTreeMap<AuctionId, Lot>,
         commands: &[&Command],
     ) -> Result<BTreeMap<(AuctionId, UserId), Eligibility>, Error> {
         let mut answers = BTreeMap::new();
         let Some(check) = &self.0 else {
             return Ok(answers);
         };
-        for command in commands {
+        for command in commands.iter().filter(|command| lots.contains_key(&command.auction)) {
             let (Wish::Bid(_) | Wish::Take(_), Some(user)) = (command.wish, &command.user) else {
                 continue;
             };

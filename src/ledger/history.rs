@@ -215,13 +215,17 @@ impl GetBids<'_> {
         let rows = self.of_auction().filter(bid::Column::Seq.gt(self.cursor.after));
         let rows = rows.order_by_asc(bid::Column::Seq).limit(self.cursor.limit);
         let rows = rows.all(connection).await?;
-        let mut before = self.before(connection, &terms).await?;
+        let automatic = terms.ladder.is_some_and(|ladder| ladder.pricing == Pricing::Automatic);
+        let mut before = self.before(connection, automatic).await?;
+        // Behind these the lead is not what the bid before has made of it.
+        let turned = self.turned(connection).await?;
         let ids = rows.iter().flat_map(|row| [row.wallet_id, row.leader_wallet_id]);
         let users = users(connection, ids).await?;
         let voided = voided(connection, self.auction).await?;
         let mut records = Vec::with_capacity(rows.len());
         for row in &rows {
-            for (wallet, amount, automatic) in public(row, before) {
+            let same_lead = before.filter(|(seq, _)| !turned.range(*seq..row.seq).any(|_| true));
+            for (wallet, amount, automatic) in public(row, same_lead.map(|(_, lead)| lead)) {
                 records.push(BidRecord {
                     seq: row.seq,
                     operation: row.operation.into(),
@@ -234,7 +238,7 @@ impl GetBids<'_> {
                     at: Micros::new(row.at).datetime(),
                 });
             }
-            before = Some(lead(row));
+            before = automatic.then(|| (row.seq, lead(row)));
         }
         Ok(records)
     }
@@ -294,15 +298,26 @@ impl GetBids<'_> {
     async fn before<C: ConnectionTrait>(
         &self,
         connection: &C,
-        terms: &Terms,
-    ) -> Result<Option<(i64, i64)>, Error> {
-        let automatic = terms.ladder.is_some_and(|ladder| ladder.pricing == Pricing::Automatic);
+        automatic: bool,
+    ) -> Result<Option<(i64, (i64, i64))>, Error> {
         if !automatic || self.cursor.after < 1 {
             return Ok(None);
         }
         let before = self.of_auction().filter(bid::Column::Seq.lte(self.cursor.after));
         let before = before.order_by_desc(bid::Column::Seq).limit(1);
-        Ok(before.one(connection).await?.map(|row| lead(&row)))
+        Ok(before.one(connection).await?.map(|row| (row.seq, lead(&row))))
+    }
+
+    /// The acts that have changed the lead without a bid.
+    async fn turned<C: ConnectionTrait>(&self, connection: &C) -> Result<BTreeSet<i64>, Error> {
+        let [voided, skipped] = act::Kind::VOIDING;
+        let turned = act::Entity::find()
+            .select_only()
+            .column(act::Column::Seq)
+            .filter(act::Column::AuctionId.eq(self.auction.get()))
+            .filter(act::Column::Kind.is_in([voided, skipped, act::Kind::ReserveLowered]));
+        let turned: Vec<i64> = turned.into_tuple().all(connection).await?;
+        Ok(turned.into_iter().collect())
     }
 
     fn of_auction(&self) -> Select<bid::Entity> {

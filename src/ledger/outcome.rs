@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dispatch::Telling;
 use super::store;
-use super::{AuctionLedger, Bid, Cancellation, Purchase, Settlement};
+use super::{AuctionLedger, Bid, Cancellation, Change, Purchase, Settlement, VoidedBid};
 use crate::backend::Dialect;
 use crate::entity::{act, auction, bid, entry, wallet};
 use crate::error::Error;
@@ -71,7 +71,7 @@ macro_rules! command {
     )* };
 }
 
-command!(Bid Purchase Settlement Cancellation);
+command!(Bid Purchase Settlement Cancellation Change VoidedBid);
 
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -242,7 +242,7 @@ impl Accepted<'_> {
                 }
                 act::Kind::ReserveLowered => EventKind::ReserveLowered {
                     price: standing.price.map(|price| currency.decimal(price)),
-                    reserve_met: standing.meets_reserve(),
+                    reserve_met: self.reserve_met(),
                 },
                 _ => EventKind::Extended { ends_at: standing.ends_at.datetime() },
             },
@@ -282,7 +282,10 @@ impl Accepted<'_> {
     }
 
     fn reserve_met(&self) -> Option<bool> {
-        self.standing().reserve.map(|_| self.standing().meets_reserve())
+        // Before the end of a sealed auction nobody knows.
+        let is_hidden = self.lot.terms.is_sealed() && self.standing().leader.is_none();
+        let reserve = self.standing().reserve.filter(|_| !is_hidden);
+        reserve.map(|_| self.standing().meets_reserve())
     }
 
     fn standing(&self) -> &Standing {
@@ -397,10 +400,9 @@ impl VoidedLot<'_> {
             amount: decimal(released.amount),
         });
         let held = match self.verdict {
-            Verdict::Voided { held: Some((wallet, amount)), .. } => Some(EventKind::HeldAgain {
-                user: owner(accounts, wallet),
-                amount: decimal(amount),
-            }),
+            Verdict::Voided { held: Some((wallet, _)), .. } => {
+                Some(EventKind::HeldAgain { user: owner(accounts, wallet) })
+            }
             _ => None,
         };
         let kinds = [voided, lost(self.bidder, self.bid, false)].into_iter();

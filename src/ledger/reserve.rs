@@ -68,14 +68,16 @@ impl AuctionLedger {
     /// as long as the [acceptance window](crate::AuctionTerms::acceptance_window) lasts. Money moves as in
     /// [`settle`](Self::settle).
     ///
+    /// The bids of a sealed auction are opened when it is settled: until then there is nothing to accept.
+    ///
     /// Without [`by`](AcceptBelowReserve::by) it is the decision of the house.
     ///
     /// # Errors
     ///
     /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`],
     /// [`Error::InvalidText`] (the reason), [`Error::UnknownAuction`], [`Error::CurrencyMismatch`]; then the rules'
-    /// [`Rejection`](crate::Rejection): over, not open yet, ended, not the seller, nobody has bid, the reserve is met, the
-    /// seller's wallet full. Nothing is written, and a unit of work around it goes on. Then [`Error::NotStrict`],
+    /// [`Rejection`](crate::Rejection): over, not open yet, ended, not the seller, sealed, nobody has bid, the reserve is met,
+    /// the seller's wallet full. Nothing is written, and a unit of work around it goes on. Then [`Error::NotStrict`],
     /// [`Error::UnitOfWork`], [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`]: nothing is stored.
     /// And [`Error::CommitUnknown`].
     ///

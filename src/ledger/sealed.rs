@@ -108,7 +108,11 @@ impl SealedBids {
             batch.wallets.insert(row.wallet_id.into());
             self.put(row);
         }
-        self.batches.insert(lot.id, batch);
+        // Of several commands on one auction the one that releases decides.
+        match self.batches.get(&lot.id) {
+            Some(other) if most < BATCH || !other.best.is_empty() => {}
+            _ => _ = self.batches.insert(lot.id, batch),
+        }
         Ok(())
     }
 

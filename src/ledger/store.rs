@@ -72,7 +72,7 @@ pub(super) fn lot(row: &auction::Model) -> Result<Lot, Error> {
     let leader = |wallet: i64, maximum: i64, seq: i64| {
         let maximum = amount(maximum)?;
         let hold = terms.with_premium(maximum).ok_or_else(|| {
-            Error::damaged(format!("auction {}: {maximum:?} has no premium", row.id))
+            Error::damaged(format!("auction {}: its maximum has no premium", row.id))
         })?;
         Ok::<_, Error>(Leader { wallet: wallet.into(), maximum, hold, seq })
     };

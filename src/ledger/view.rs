@@ -35,12 +35,12 @@ pub struct AuctionView {
     pub time_left: Duration,
     /// Whether the user sells it.
     pub is_seller: bool,
-    /// Whether the user leads, or has won.
+    /// Whether the user leads, or led when it ended.
     pub leads: bool,
-    /// The user's own maximum, as long as it leads or is sealed.
+    /// The user's own maximum, as long as it leads or is sealed, and the auction is open.
     pub own_maximum: Option<Secret>,
-    /// The least that this user could bid: for a leader with automatic bidding, above the own maximum. `None` if nobody can
-    /// bid, and for the seller.
+    /// The least that this user could bid: for a leader with automatic bidding, above the own maximum. Before the start and
+    /// after the end it is what it would be. `None` if the auction is settled or takes no bids, and for the seller.
     pub next_minimum: Option<Decimal>,
     /// What it can be taken for at this instant: the buy-now price while it is offered, or the price of the clock. `None` for
     /// the seller.
@@ -69,8 +69,8 @@ impl AuctionLedger {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidUser`], [`Error::UnknownAuction`]; then [`Error::Database`], [`Error::MigrationsMissing`],
-    /// [`Error::Damaged`].
+    /// [`Error::InvalidUser`], [`Error::UnknownAuction`], [`Error::CurrencyMismatch`]; then [`Error::Database`],
+    /// [`Error::MigrationsMissing`], [`Error::Damaged`].
     ///
     /// # Cancel safety
     ///
@@ -357,6 +357,7 @@ async fn sealed_bid<C: ConnectionTrait>(
         return Ok(None);
     };
     let own = sealed_bid::Entity::find_by_id((row.id, account.id.get())).one(connection).await?;
+    let own = own.filter(|own| own.released_by.is_none());
     Ok(own.and_then(|own| Amount::from_minor(own.maximum)))
 }
 

@@ -52,14 +52,15 @@ pub struct VoidedBid {
 
 impl AuctionLedger {
     /// Makes a bid void: the auction stands as if it had never been. It is the decision of the house, which no user can make,
-    /// and possible until the auction is settled, also after its end.
+    /// and possible as long as the auction is open, also after its end and until it is settled.
     ///
     /// `bid` is the number of the bid on its auction: [`Bid::seq`](crate::Bid::seq). Whoever led by it gets the hold back. The
     /// bids that remain are counted anew, of each bidder the best: whose ranks first leads, and what that bid needs is held
     /// again; whoever has not enough available any more is skipped, and that bid is void, too. Then the price is what the
     /// remaining bids make of it, which may be lower. The end stays where it is. Nothing else moves.
     ///
-    /// It looks at the 64 best of the other bidders; if none of them can pay, nobody leads. Of a sealed auction it releases the
+    /// It looks at the 64 best of the other bidders; if none of them can pay, nobody leads, and the bids behind them count at
+    /// the next time. Of a sealed auction it releases the
     /// bid, and the bidder can bid again. Other houses close an auction whose best bid is withdrawn, or ask the runner-up.
     ///
     /// # Errors

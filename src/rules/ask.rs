@@ -61,7 +61,7 @@ impl AskPrice {
     /// The price on the clock at an instant.
     ///
     /// In a line it is `ceil((start * remaining + floor * elapsed) / duration)` in minor units: it reaches the floor at the
-    /// end and not before, so it is never zero while somebody can take.
+    /// end and not before.
     fn at(&self, starts_at: Micros, ends_at: Micros, now: Micros) -> Amount {
         let span = |from: Micros, to: Micros| {
             i128::from(to.get()).checked_sub(i128::from(from.get())).map_or(0, |span| span.max(0))
@@ -101,9 +101,9 @@ pub(crate) fn ask_at(terms: &Terms, standing: &Standing, now: Micros) -> Option<
         // "No bids" is less than any price.
         Availability::UntilPriceReaches => standing.price < Some(price),
     };
-    // Never below the current price, whatever the terms say.
+    // Never below the current price, whatever the terms say; and nobody can pay nothing.
     let below = standing.price.is_some_and(|current| price < current);
-    (offered && !below).then_some(price)
+    (offered && !below && !price.is_zero()).then_some(price)
 }
 
 /// The buy-now price, while it is offered.

@@ -57,6 +57,9 @@ impl Case<'_> {
             return Err(Rejection::Ended { at: self.last_acceptance().datetime() });
         }
         self.require_seller(by)?;
+        if self.terms.is_sealed() && self.standing.state == AuctionState::Open {
+            return Err(Rejection::Sealed);
+        }
         if self.standing.leader.is_none() {
             return Err(Rejection::NoBids);
         }

@@ -29,7 +29,8 @@ use super::{AuctionState, Eligibility};
 ///   [`Ended`](Self::Ended), [`NotSeller`](Self::NotSeller), [`Sealed`](Self::Sealed),
 ///   [`BalanceTooLarge`](Self::BalanceTooLarge);
 /// - an acceptance below the reserve: [`Closed`](Self::Closed), [`NotOpenYet`](Self::NotOpenYet),
-///   [`Ended`](Self::Ended), [`NotSeller`](Self::NotSeller), [`NoBids`](Self::NoBids),
+///   [`Ended`](Self::Ended), [`NotSeller`](Self::NotSeller), [`Sealed`](Self::Sealed),
+///   [`NoBids`](Self::NoBids),
 ///   [`ReserveMet`](Self::ReserveMet), [`BalanceTooLarge`](Self::BalanceTooLarge);
 /// - a lower reserve: [`Closed`](Self::Closed), [`Ended`](Self::Ended), [`NotSeller`](Self::NotSeller),
 ///   [`NoReserve`](Self::NoReserve), [`ReserveMet`](Self::ReserveMet), [`ReserveNotLower`](Self::ReserveNotLower),
@@ -61,7 +62,8 @@ use super::{AuctionState, Eligibility};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// The auction was sold, ended without a winner, or was cancelled.
+    /// The auction was sold, ended without a winner or was cancelled, or is on the way there: it waits for the seller, or for
+    /// sealed bids to be released.
     #[error("the auction is over: {state}")]
     Closed {
         /// What has become of it; never [`AuctionState::Open`].
@@ -100,8 +102,8 @@ pub enum Rejection {
     /// A seller cannot cancel or prolong an auction on which somebody has bid. It can be closed early instead.
     #[error("a seller cannot do this to an auction with bids")]
     HasBids,
-    /// Its bids are sealed until its end, which is when it was promised.
-    #[error("the bids are sealed until the end")]
+    /// Its bids are sealed until its end, which is when it was promised, and are opened when it is settled.
+    #[error("the bids are sealed until the auction has ended and is settled")]
     Sealed,
     /// The auction has no bid of this number, or it is void already.
     #[error("the auction has no such bid")]

@@ -152,10 +152,19 @@ fn kind() -> BoxedStrategy<EventKind> {
                 EventKind::BidPlaced { bidder, leader, price, next_minimum, ends_at, reserve_met }
             }),
         Just(EventKind::Unchanged),
+        Just(EventKind::SealedBid),
+        (any::<i64>(), option::of(user()), option::of(decimal()), option::of(text())).prop_map(
+            |(bid, leader, price, reason)| EventKind::BidVoided { bid, leader, price, reason }
+        ),
+        any::<i64>().prop_map(|bid| EventKind::BidSkipped { bid }),
+        (user(), any::<i64>(), any::<bool>())
+            .prop_map(|(user, bid, cannot_pay)| EventKind::BidLost { user, bid, cannot_pay }),
+        user().prop_map(|user| EventKind::HeldAgain { user }),
         instant().prop_map(|ends_at| EventKind::Extended { ends_at }),
         instant().prop_map(|until| EventKind::AwaitingSeller { until }),
-        (option::of(decimal()), any::<bool>())
-            .prop_map(|(price, reserve_met)| EventKind::ReserveLowered { price, reserve_met }),
+        (option::of(decimal()), any::<bool>()).prop_map(|(price, reserve_met)| {
+            EventKind::ReserveLowered { price, reserve_met: Some(reserve_met) }
+        }),
         (user(), decimal()).prop_map(|(user, price)| EventKind::Outbid { user, price }),
         (user(), decimal()).prop_map(|(user, amount)| EventKind::HoldReleased { user, amount }),
         (user(), user(), decimal(), how).prop_map(|(buyer, seller, price, how)| EventKind::Sold {
@@ -195,7 +204,13 @@ async fn any_event_survives_json() {
         same((read.auction.get(), read.seq, read.index, read.at), (id, seq, index, at))?;
         same((read.currency, &read.kind), (currency, &kind))?;
         survives(&read)?;
-        let private = matches!(kind, EventKind::Outbid { .. } | EventKind::HoldReleased { .. });
+        let private = matches!(
+            kind,
+            EventKind::Outbid { .. }
+                | EventKind::HoldReleased { .. }
+                | EventKind::BidLost { .. }
+                | EventKind::HeldAgain { .. }
+        );
         same(read.recipient().is_some(), private)
     })
     .await;
@@ -259,6 +274,11 @@ async fn json_of_any_shape_is_an_event_or_an_error() {
             "opened",
             "bid_placed",
             "unchanged",
+            "sealed_bid",
+            "bid_voided",
+            "bid_skipped",
+            "bid_lost",
+            "held_again",
             "extended",
             "reserve_lowered",
             "awaiting_seller",

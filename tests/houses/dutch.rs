@@ -66,4 +66,16 @@ on_every_backend! {
         }
         books(world, &ledger).await?;
     }
+
+    async fn nobody_takes_it_for_nothing(world: &World) {
+        let (ledger, clock) = ledger(world);
+        charge(&ledger, &["ann"], 1_000).await?;
+        let terms = AuctionTerms::dutch(WON, 100.into(), 0.into()).ends_at(end());
+        let auction = open(&ledger, terms).await?;
+        ledger.extend(auction, end() + TimeDelta::hours(1)).by("sam").await?;
+        clock.set(end() + TimeDelta::minutes(1));
+        assert_eq!(ledger.auction_for(auction, "ann").await?.take_price, None);
+        assert_eq!(rejection(ledger.take(auction, "ann", 100.into()).await), Rejection::BuyNowUnavailable);
+        books(world, &ledger).await?;
+    }
 }

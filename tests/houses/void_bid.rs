@@ -38,7 +38,7 @@ on_every_backend! {
             EventKind::BidVoided { bid: 4, leader: Some(user("bob")), price, reason },
             EventKind::BidLost { user: user("cid"), bid: 4, cannot_pay: false },
             EventKind::HoldReleased { user: user("cid"), amount: 550.into() },
-            EventKind::HeldAgain { user: user("bob"), amount: 88.into() },
+            EventKind::HeldAgain { user: user("bob") },
         ]);
         // A bid that did not lead: the price follows.
         ledger.void_bid(auction, 2, "another").await?;
@@ -94,6 +94,21 @@ on_every_backend! {
         books(world, &ledger).await?;
     }
 
+    /// The lead is the same as behind the bid that is void, and yet it is another bid.
+    async fn whoever_bids_again_is_seen_again(world: &World) {
+        for terms in [AuctionTerms::english(WON, 10.into(), 5.into()).ends_at(end()), automatic()] {
+            let (ledger, _clock) = ledger(world);
+            charge(&ledger, &["ann"], 1_000).await?;
+            let auction = open(&ledger, terms).await?;
+            ledger.place_bid(auction, "ann", 20.into()).await?;
+            ledger.void_bid(auction, 2, "a mistake").await?;
+            ledger.place_bid(auction, "ann", 20.into()).await?;
+            let shown: Vec<_> = ledger.bids(auction).await?.iter().map(|bid| (bid.seq, bid.voided)).collect();
+            assert_eq!(shown, [(2, true), (4, false)]);
+            assert_eq!(ledger.bids(auction).after(2).await?.len(), 1);
+        }
+    }
+
     async fn a_sealed_bid_is_released_and_its_bidder_bids_again(world: &World) {
         let (ledger, clock) = ledger(world);
         charge(&ledger, &["ann", "bob"], 1_000).await?;
@@ -102,7 +117,10 @@ on_every_backend! {
             ledger.place_bid(auction, name, amount.into()).await?;
         }
         let voided = ledger.void_bid(auction, 3, "one zero too many").await?;
+        assert_eq!(ledger.outcome(&voided.command()).await?, auction_ledger::CommandStatus::Committed);
         assert_eq!((voided.leader, voided.price), (None, None));
+        let page = ledger.auction_for(auction, "bob").await?;
+        assert_eq!((page.own_maximum, page.next_minimum), (None, Some(10.into())));
         assert_eq!(balance(&ledger, "bob").await?, (1_000, 0));
         books(world, &ledger).await?;
         ledger.place_bid(auction, "bob", 20.into()).await?;
