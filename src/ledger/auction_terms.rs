@@ -342,10 +342,7 @@ impl AuctionTerms {
         let starts_at = self.starts_at.map_or(now, Micros::from);
         let ends_at = match self.end.ok_or(TermsError::MissingEnd)? {
             End::At(at) => at.into(),
-            // What is later than the calendar is its last instant.
-            End::In(duration) => {
-                starts_at.plus(micros(duration)).min(DateTime::<Utc>::MAX_UTC.into())
-            }
+            End::In(duration) => starts_at.plus(micros(duration)),
         };
         let ladder = self.ladder()?;
         if !matches!(self.format, Format::English { .. }) {
