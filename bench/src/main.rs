@@ -1,7 +1,7 @@
 //! How long the rules take to judge one command, and that they allocate nothing for it.
 //!
 //! ```text
-//! cargo run --release --package auction-ledger-bench
+//! cargo run --release --package auction-ledger-bench -- --bench
 //! cargo run --package auction-ledger-bench -- --test        # each once, without a measurement
 //! ```
 //!
