@@ -196,7 +196,7 @@ impl AuctionTerms {
         self
     }
 
-    /// How long the buy-now price is offered: houses differ in all four. Default: until the price reaches it.
+    /// How long the buy-now price is offered, which needs one: houses differ in all four. Default: until the price reaches it.
     #[must_use]
     pub fn buy_now_until(mut self, until: Availability) -> Self {
         self.buy_now_until = Some(until);
@@ -213,7 +213,7 @@ impl AuctionTerms {
         self
     }
 
-    /// For how long after the end, at most 30 days, the seller can
+    /// For how long after the end, at most 30 days, the seller of an auction with a reserve can
     /// [accept](crate::AuctionLedger::accept_below_reserve) a price below the reserve; until then the leader's money stays
     /// held; another house may release it at the end, and let the two agree. Default: an auction below its reserve is unsold at
     /// its end.
@@ -232,7 +232,7 @@ impl AuctionTerms {
         self
     }
 
-    /// How far behind the original end a soft close can move it, at most 30 days. Default: as far as bids arrive.
+    /// How far behind the original end a soft close, which it needs, can move it; at most 30 days. Default: as far as bids arrive.
     #[must_use]
     pub fn soft_close_at_most(mut self, cap: Duration) -> Self {
         self.soft_close_cap = Some(cap);
@@ -340,14 +340,13 @@ impl AuctionTerms {
     /// The terms in minor units and microseconds, checked. `now` is the start if none was given.
     pub(super) fn promise(&self, now: Micros) -> Result<Terms, Error> {
         let starts_at = self.starts_at.map_or(now, Micros::from);
-        let ends_at = match self.end.ok_or(TermsError::MissingEnd)? {
+        let end = self.end.ok_or(TermsError::MissingEnd)?;
+        self.require_bids()?;
+        self.require_whole_settings()?;
+        let ends_at = match end {
             End::At(at) => at.into(),
             End::In(duration) => starts_at.plus(micros(duration)),
         };
-        let ladder = self.ladder()?;
-        if !matches!(self.format, Format::English { .. }) {
-            self.require_no_open_bids()?;
-        }
         let soft_close = self.soft_close.map(|window| SoftClose {
             window: micros(window),
             at_most: self.soft_close_cap.map(micros),
@@ -357,7 +356,7 @@ impl AuctionTerms {
         };
         let terms = Terms {
             currency: self.currency,
-            ladder,
+            ladder: self.ladder()?,
             ask: self.ask()?,
             reserve: self
                 .reserve
@@ -430,17 +429,39 @@ impl AuctionTerms {
         Ok(Some(Ask { price, until: Availability::Always }))
     }
 
-    /// What only open ascending bids can have was not asked for.
-    fn require_no_open_bids(&self) -> Result<(), TermsError> {
-        let sealed = matches!(self.format, Format::Sealed { .. });
+    /// What only says more of another setting was not given without it.
+    fn require_whole_settings(&self) -> Result<(), TermsError> {
+        let price = self.buy_now.is_none().then_some("a buy-now price");
+        let soft_close = self.soft_close.is_none().then_some("a soft close");
+        let reserve = self.reserve.is_none().then_some("a reserve");
         let settings = [
-            ("automatic bidding", self.automatic),
-            ("an increment", self.increments.is_some()),
-            ("a multiple", self.multiple_of.is_some() && !sealed),
-            ("a buy-now price", self.buy_now.is_some() || self.buy_now_until.is_some()),
-            ("a soft close", self.soft_close_cap.is_some()),
+            ("an availability of the buy-now price", self.buy_now_until.is_some(), price),
+            ("a cap of the soft close", self.soft_close_cap.is_some(), soft_close),
+            ("an acceptance window", self.acceptance_window.is_some(), reserve),
         ];
-        let what = settings.into_iter().find(|(_, set)| *set).map(|(what, _)| what);
+        let mut missing = settings.into_iter().filter(|(_, is_set, _)| *is_set);
+        let missing = missing.find_map(|(what, _, needs)| Some((what, needs?)));
+        missing.map_or(Ok(()), |(what, needs)| Err(TermsError::NeedsSetting { what, needs }))
+    }
+
+    /// What only bids can have, or open ascending ones, was not asked for without them.
+    fn require_bids(&self) -> Result<(), TermsError> {
+        let takes_bids = matches!(self.format, Format::English { .. } | Format::Sealed { .. });
+        let ascends = matches!(self.format, Format::English { .. });
+        let soft_close = self.soft_close.is_some() || self.soft_close_cap.is_some();
+        let settings = [
+            ("automatic bidding", self.automatic && !ascends),
+            ("an increment", self.increments.is_some() && !ascends),
+            ("a multiple", self.multiple_of.is_some() && !takes_bids),
+            (
+                "a buy-now price",
+                (self.buy_now.is_some() || self.buy_now_until.is_some()) && !ascends,
+            ),
+            ("a reserve", self.reserve.is_some() && !takes_bids),
+            ("an acceptance window", self.acceptance_window.is_some() && !takes_bids),
+            ("a soft close", soft_close && !ascends),
+        ];
+        let what = settings.into_iter().find(|(_, refused)| *refused).map(|(what, _)| what);
         what.map_or(Ok(()), |what| Err(TermsError::NeedsBids { what }))
     }
 }

@@ -10,6 +10,20 @@ pub enum TermsError {
     /// No end was given.
     #[error("an auction needs an end")]
     MissingEnd,
+    /// A setting that only open ascending bids have was given to an auction that takes none.
+    #[error("{what} needs open ascending bids")]
+    NeedsBids {
+        /// The setting.
+        what: &'static str,
+    },
+    /// A setting was given that says nothing without another one, which was not.
+    #[error("{what} needs {needs}")]
+    NeedsSetting {
+        /// The setting that was given.
+        what: &'static str,
+        /// The setting that is missing.
+        needs: &'static str,
+    },
     /// The end is not later than the start, so no bid could ever count.
     #[error("the end {ends_at} is not after the start {starts_at}")]
     EndNotAfterStart {
@@ -38,12 +52,6 @@ pub enum TermsError {
     IncrementFalls {
         /// The threshold.
         price: Decimal,
-    },
-    /// A setting that only open ascending bids have was given to an auction that takes none.
-    #[error("{what} needs open ascending bids")]
-    NeedsBids {
-        /// The setting.
-        what: &'static str,
     },
     /// The clock of a Dutch auction does not fall from its start to its floor.
     #[error("the price of the clock does not fall")]

@@ -94,6 +94,8 @@ impl Terms {
             terms = terms.buy_now(price).buy_now_until(until);
         }
         let (acceptance, soft_close, cap) = self.windows;
+        // Without a reserve it is refused, and so is a cap without a soft close.
+        let acceptance = acceptance.filter(|_| self.reserve.is_some());
         terms = acceptance.map_or(terms.clone(), |window| terms.acceptance_window(window));
         terms = soft_close.map_or(terms.clone(), |window| terms.soft_close(window));
         terms = cap.map_or(terms.clone(), |cap| terms.soft_close_at_most(cap));

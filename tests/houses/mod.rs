@@ -12,6 +12,7 @@ mod sealed;
 mod sealed_many;
 mod secrets;
 mod soft_close;
+mod terms;
 mod upgrade;
 mod void_bid;
 

@@ -62,10 +62,7 @@ fn terms(format: Format, dice: &mut Dice) -> AuctionTerms {
                 Format::FirstPrice => AuctionTerms::sealed_first_price(WON, price),
                 _ => AuctionTerms::sealed_second_price(WON, price),
             };
-            let window = Duration::from_secs(60 * dice.roll(2));
-            let reserved = dice.one_in(2);
-            let terms = if reserved { terms.reserve(price + dice.amount(40)) } else { terms };
-            terms.acceptance_window(window)
+            if dice.one_in(2) { reserved(terms, price, dice) } else { terms }
         }
         Format::Steps => {
             let steps = [(Duration::ZERO, price + Decimal::TEN), (Duration::from_secs(900), price)];
@@ -92,21 +89,30 @@ fn with_bids(terms: AuctionTerms, price: Decimal, dice: &mut Dice) -> AuctionTer
         1 => terms.increments(Increments::percent(7_50, 1.into())),
         _ => terms,
     };
-    if dice.one_in(2) {
-        terms = terms
-            .reserve(price + dice.amount(40))
-            .acceptance_window(Duration::from_secs(60 * dice.roll(2)));
+    let has_reserve = dice.one_in(2);
+    if has_reserve {
+        terms = reserved(terms, price, dice);
     }
     if dice.one_in(2) {
         terms = terms.soft_close(Duration::from_secs(600));
     }
     if dice.one_in(3) {
-        let until =
-            [Availability::Always, Availability::UntilFirstBid, Availability::UntilPriceReaches];
-        terms =
-            terms.buy_now(price + Decimal::from(60)).buy_now_until(until[dice.roll(3) as usize]);
+        let until = [
+            Availability::Always,
+            Availability::UntilFirstBid,
+            Availability::UntilPriceReaches,
+            Availability::UntilReserveMet,
+        ];
+        let until = until[dice.roll(if has_reserve { 4 } else { 3 }) as usize];
+        terms = terms.buy_now(price + Decimal::from(60)).buy_now_until(until);
     }
     terms
+}
+
+/// Hides a least price; the seller may have time to think about less.
+fn reserved(terms: AuctionTerms, price: Decimal, dice: &mut Dice) -> AuctionTerms {
+    let window = Duration::from_secs(60 * dice.roll(2));
+    terms.reserve(price + dice.amount(40)).acceptance_window(window)
 }
 
 /// Whatever the rules say is right; anything else is not.
