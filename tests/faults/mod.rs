@@ -46,11 +46,13 @@ fn is_unknown(error: &Error) -> bool {
     !error.is_known_not_stored()
 }
 
-/// Reads the books, checks their laws and compares them with what was answered.
+/// Has the ledger audit its books, reads them, checks their laws and compares them with what was answered.
 ///
 /// What the server still does for connections that are gone comes to its end first.
 async fn audit(database: Database, db: &DatabaseConnection, log: &Log) -> Result<Books> {
     quiet(database, db).await?;
+    let report = AuctionLedger::new(db.clone()).audit().await?;
+    assert_eq!(report.findings, []);
     look(db, log).await
 }
 

@@ -72,7 +72,7 @@ impl Cluster {
         self.nodes.iter().cloned().map(AuctionLedger::new).collect()
     }
 
-    /// What is stored, after every node has caught up: each node's books are clean, and all are the same.
+    /// What is stored, after every node has caught up: each node's audit finds nothing, and all store the same.
     pub(super) async fn books(&self) -> Result<Books, DbErr> {
         let mut all = Vec::new();
         for node in 0..self.nodes.len() {
@@ -80,6 +80,8 @@ impl Cluster {
             let books = Books::read(&reader).await?;
             books.check();
             all.push(books);
+            let report = AuctionLedger::new(reader.clone()).audit().await;
+            assert_eq!(report.expect("an audit can be made").findings, [], "node {node}");
             reader.close().await?;
         }
         let books = all.pop().expect("three nodes");

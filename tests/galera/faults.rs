@@ -47,16 +47,23 @@ async fn a_frozen_node_loses_nothing() -> TestResult {
 }
 
 /// What the clients share.
-#[derive(Default)]
 struct Scene {
     stop: AtomicBool,
-    /// Counts up when a node is back: then everybody returns to the node they came from.
-    recovered: AtomicUsize,
+    /// The node that is away, or [`NOBODY`]. Who came from it speaks to another one until it is back.
+    away: AtomicUsize,
     /// Commands that were acknowledged, by node.
     done: [AtomicUsize; 3],
 }
 
+/// No node is away.
+const NOBODY: usize = usize::MAX;
+
 impl Scene {
+    fn new() -> Self {
+        let (stop, away) = (AtomicBool::new(false), AtomicUsize::new(NOBODY));
+        Self { stop, away, done: Default::default() }
+    }
+
     fn done(&self) -> usize {
         self.done.iter().map(|done| done.load(Ordering::SeqCst)).sum()
     }
@@ -77,7 +84,7 @@ async fn disturb(fault: Fault, name: &str) -> TestResult {
     let cluster = Cluster::new(name, Reads::Causal).await;
     let ledgers = cluster.ledgers();
     let auctions = opened(&ledgers[0], CLIENTS.div_ceil(2), AUCTIONS).await?;
-    let scene = Arc::new(Scene::default());
+    let scene = Arc::new(Scene::new());
     let clients: Vec<_> = (0..CLIENTS)
         .map(|index| {
             let client = Client::new(index, &user(index / 2), &ledgers, index % 3);
@@ -87,11 +94,12 @@ async fn disturb(fault: Fault, name: &str) -> TestResult {
     for round in 0..scale(3) {
         let node = round % 3;
         run_for(&scene, 60).await;
+        scene.away.store(node, Ordering::SeqCst);
         take_away(&cluster, fault, node).await?;
         run_for(&scene, 60).await;
         bring_back(&cluster, fault, node).await?;
         let before = scene.done[node].load(Ordering::SeqCst);
-        scene.recovered.fetch_add(1, Ordering::SeqCst);
+        scene.away.store(NOBODY, Ordering::SeqCst);
         scene
             .until("the node that came back", |scene| {
                 scene.done[node].load(Ordering::SeqCst) > before + 20
@@ -118,11 +126,11 @@ fn bid_until_stopped(
     scene: Arc<Scene>,
 ) -> JoinHandle<Log> {
     tokio::spawn(async move {
-        let (home, mut recovered) = (client.node, 0);
+        let home = client.node;
         while !scene.stop.load(Ordering::SeqCst) {
-            let back = scene.recovered.load(Ordering::SeqCst);
-            if back > recovered {
-                (client.node, recovered) = (home, back);
+            // Whoever came back too early tries again.
+            if scene.away.load(Ordering::SeqCst) != home {
+                client.node = home;
             }
             let node = client.node;
             if client.act(&auctions).await {
