@@ -103,7 +103,8 @@ async fn drop_everywhere(world: &World, commits: bool) -> Result<(), DbErr> {
                     "after {polls} polls: {error:?}"
                 ),
             }
-            assert!(polls > 3, "it was to be cut off in between");
+            // At least where it yields: everything else may be answered before it is asked twice.
+            assert!(polls > 2, "it was to be cut off in between");
             return Ok(());
         }
     }
