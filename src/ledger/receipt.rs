@@ -341,6 +341,8 @@ pub(super) struct VoidedLot<'a> {
     pub(super) lot: &'a Lot,
     pub(super) bid: i64,
     pub(super) bidder: WalletId,
+    /// The wallet of the seller, where it was the seller's wish.
+    pub(super) actor: Option<WalletId>,
     pub(super) verdict: Verdict,
     /// The bids that were skipped, and whose they are.
     pub(super) skipped: &'a [(i64, WalletId)],
@@ -352,8 +354,8 @@ impl VoidedLot<'_> {
         let mut standing = *self.verdict.standing();
         let operation = self.command.once.operation;
         let voided = act_of_house(act::Kind::BidVoided, self.lot.id, &standing, operation);
-        let reason = self.command.reason.clone();
-        let mut acts = vec![act::Model { bid_seq: Some(self.bid), reason, ..voided }];
+        let (wallet_id, reason) = (self.actor.map(WalletId::get), self.command.reason.clone());
+        let mut acts = vec![act::Model { wallet_id, bid_seq: Some(self.bid), reason, ..voided }];
         for (bid, _) in self.skipped {
             standing = standing.moved(standing.state, standing.last_at);
             let operation = OperationId::new();

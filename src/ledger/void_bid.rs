@@ -1,4 +1,4 @@
-//! Making a bid void: the house's last resort against a mistake or a fraud.
+//! Making a bid void: the last resort against a mistake or a fraud.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,8 +51,11 @@ pub struct VoidedBid {
 }
 
 impl AuctionLedger {
-    /// Makes a bid void: the auction stands as if it had never been. It is the decision of the house, which no user can make,
-    /// and possible as long as the auction is open, also after its end and until it is settled.
+    /// Makes a bid void: the auction stands as if it had never been.
+    ///
+    /// Without [`by`](VoidBid::by) it is the decision of the house, and only the host can have made it: possible as long as the
+    /// auction is open, also after its end and until it is settled. A seller can make a bid on the own auction void until its
+    /// end, where bids are not sealed; another house may leave it to itself.
     ///
     /// `bid` is the number of the bid on its auction: [`Bid::seq`](crate::Bid::seq). Whoever led by it gets the hold back. The
     /// bids that remain are counted anew, of each bidder the best: whose ranks first leads, and what that bid needs is held
@@ -65,9 +68,10 @@ impl AuctionLedger {
     ///
     /// # Errors
     ///
-    /// In check order: [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`], [`Error::InvalidText`] (the reason),
-    /// [`Error::UnknownAuction`]; then the rules' [`Rejection`](crate::Rejection): over, no such bid. Nothing is written, and a
-    /// unit of work around it goes on. Then [`Error::NotStrict`], [`Error::UnitOfWork`], [`Error::Database`],
+    /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`],
+    /// [`Error::InvalidText`] (the reason), [`Error::UnknownAuction`], [`Error::CurrencyMismatch`]; then the rules'
+    /// [`Rejection`](crate::Rejection): over, ended and not by the house, not the seller, sealed and not by the house, no such
+    /// bid. Nothing is written, and a unit of work around it goes on. Then [`Error::NotStrict`], [`Error::UnitOfWork`], [`Error::Database`],
     /// [`Error::MigrationsMissing`], [`Error::Damaged`]: nothing is stored. And [`Error::CommitUnknown`].
     ///
     /// # Cancel safety
@@ -77,7 +81,8 @@ impl AuctionLedger {
     ///
     /// # Locking
     ///
-    /// The auction and its bids; then, ascending and in one query, the wallets of the leader and of the 64 best bidders.
+    /// The auction and its bids; then, ascending and in one query, the wallets of the leader, of the 64 best bidders and of
+    /// whoever makes it void.
     ///
     /// # Example: a typing error
     ///
@@ -119,6 +124,12 @@ pub struct VoidBid<'a> {
 }
 
 impl VoidBid<'_> {
+    /// The user who wants it, who must be the seller.
+    pub fn by(mut self, user: impl Into<UserId>) -> Self {
+        self.command.user = Some(user.into());
+        self
+    }
+
     fn once(&mut self) -> &mut Once {
         &mut self.command.once
     }

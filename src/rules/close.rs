@@ -72,9 +72,7 @@ impl Case<'_> {
     /// The reserve is lowered, which may meet it: the price is then at least the new one.
     pub(super) fn lower_reserve(&self, by: Actor, reserve: Amount) -> Result<Verdict, Rejection> {
         self.require_not_closed()?;
-        if self.standing.ends_at <= self.now {
-            return Err(Rejection::Ended { at: self.standing.ends_at.datetime() });
-        }
+        self.require_not_ended()?;
         self.require_seller(by)?;
         let standing = self.standing;
         let now = standing.reserve.ok_or(Rejection::NoReserve)?;
@@ -94,9 +92,7 @@ impl Case<'_> {
     /// A later end. A seller can give more time while nobody has bid, the house always.
     pub(super) fn extend(&self, by: Actor, ends_at: Micros) -> Result<Verdict, Rejection> {
         self.require_not_closed()?;
-        if self.standing.ends_at <= self.now {
-            return Err(Rejection::Ended { at: self.standing.ends_at.datetime() });
-        }
+        self.require_not_ended()?;
         self.require_seller(by)?;
         self.require_no_bids(by)?;
         if ends_at <= self.standing.ends_at {
@@ -127,7 +123,7 @@ impl Case<'_> {
         if by != Actor::House && has_bids { Err(Rejection::HasBids) } else { Ok(()) }
     }
 
-    fn require_seller(&self, by: Actor) -> Result<(), Rejection> {
+    pub(super) fn require_seller(&self, by: Actor) -> Result<(), Rejection> {
         match by {
             Actor::User(wallet) if wallet != Some(self.standing.seller) => {
                 Err(Rejection::NotSeller)

@@ -229,6 +229,10 @@ impl Case<'_> {
     pub(super) fn require_open(&self) -> Result<(), Rejection> {
         self.require_not_closed()?;
         self.require_started()?;
+        self.require_not_ended()
+    }
+
+    pub(super) fn require_not_ended(&self) -> Result<(), Rejection> {
         if self.standing.ends_at <= self.now {
             return Err(Rejection::Ended { at: self.standing.ends_at.datetime() });
         }

@@ -39,4 +39,4 @@ pub(crate) use table::Table;
 pub(crate) use terms::{Ladder, Pricing, Terms};
 pub use terms_error::TermsError;
 pub(crate) use verdict::{MoveKind, Released, Sale, Verdict};
-pub(crate) use void::{RankedBid, Recount, recount};
+pub(crate) use void::{RankedBid, Recount, may_void, recount};

@@ -37,7 +37,8 @@ use super::{AuctionState, Eligibility};
 ///   [`NotOnIncrement`](Self::NotOnIncrement);
 /// - a later end: [`Closed`](Self::Closed), [`Ended`](Self::Ended), [`NotSeller`](Self::NotSeller),
 ///   [`HasBids`](Self::HasBids), [`NotLater`](Self::NotLater);
-/// - a bid to be made void: [`Closed`](Self::Closed), [`NoSuchBid`](Self::NoSuchBid);
+/// - a bid to be made void: [`Closed`](Self::Closed), [`Ended`](Self::Ended) (for whoever is not the house),
+///   [`NotSeller`](Self::NotSeller), [`Sealed`](Self::Sealed) (for the seller), [`NoSuchBid`](Self::NoSuchBid);
 /// - a cancellation: [`Closed`](Self::Closed), [`NotSeller`](Self::NotSeller),
 ///   [`HasBids`](Self::HasBids).
 ///
@@ -102,7 +103,8 @@ pub enum Rejection {
     /// A seller cannot cancel or prolong an auction on which somebody has bid. It can be closed early instead.
     #[error("a seller cannot do this to an auction with bids")]
     HasBids,
-    /// Its bids are sealed until its end, which is when it was promised, and are opened when it is settled.
+    /// Its bids are sealed until its end, which is when it was promised, and are opened when it is settled. Until then nobody
+    /// closes it, and no seller makes one of them void.
     #[error("the bids are sealed until the auction has ended and is settled")]
     Sealed,
     /// The auction has no bid of this number, or it is void already.

@@ -4,9 +4,28 @@
 //! skipped: that bid is void, too. The price follows, down to what the remaining bids make of it: a bid that is gone must not
 //! leave its price behind. The end stays where it is.
 
-use super::{Leader, Micros, Released, Standing, Terms, Verdict};
+use super::decide::Case;
+use super::{Actor, Funds, Leader, Micros, Rejection, Released, Standing, Terms, Verdict};
 use crate::id::WalletId;
 use crate::money::Amount;
+
+/// Who can make a bid void: the house until the auction is settled, the seller until its end, and never a sealed one, which a
+/// seller does not see.
+pub(crate) fn may_void(
+    terms: &Terms,
+    standing: &Standing,
+    by: Actor,
+    now: Micros,
+) -> Result<(), Rejection> {
+    let case = Case { terms, standing, party: Funds::NONE.into(), now };
+    case.require_not_closed()?;
+    if by == Actor::House {
+        return Ok(());
+    }
+    case.require_not_ended()?;
+    case.require_seller(by)?;
+    if terms.is_sealed() { Err(Rejection::Sealed) } else { Ok(()) }
+}
 
 /// A bid that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,6 +210,34 @@ mod tests {
         let asked = |wallet: WalletId| (wallet.get() == 2).then_some(0);
         let recount = recount(&terms, &led(&terms), &bids, asked, Micros::new(1));
         assert_eq!((recount.skipped, recount.verdict.standing().leader), (1, None));
+    }
+
+    #[test]
+    fn a_seller_makes_no_bid_void_that_is_sealed_or_has_won() {
+        let (open, sealed) = (terms(Pricing::Automatic, None), terms(Pricing::FirstPrice, None));
+        let seller = Actor::User(Some(9.into()));
+        let at = |terms: &Terms, by, now| may_void(terms, &led(terms), by, Micros::new(now));
+        let ended = Rejection::Ended { at: Micros::new(100).datetime() };
+        let rows = [
+            (&open, Actor::House, 99, Ok(())),
+            (&open, Actor::House, 100, Ok(())),
+            (&sealed, Actor::House, 100, Ok(())),
+            (&open, seller, 99, Ok(())),
+            (&open, seller, 100, Err(ended.clone())),
+            (&open, Actor::User(None), 100, Err(ended)),
+            (&open, Actor::User(None), 99, Err(Rejection::NotSeller)),
+            (&open, Actor::User(Some(1.into())), 99, Err(Rejection::NotSeller)),
+            (&sealed, Actor::User(Some(1.into())), 99, Err(Rejection::NotSeller)),
+            (&sealed, seller, 99, Err(Rejection::Sealed)),
+        ];
+        for (terms, by, now, answer) in rows {
+            assert_eq!(at(terms, by, now), answer, "{by:?} at {now}");
+        }
+        let over = led(&open).moved(AuctionState::Sold, Micros::new(1));
+        let closed = Err(Rejection::Closed { state: AuctionState::Sold });
+        for by in [Actor::House, seller, Actor::User(None)] {
+            assert_eq!(may_void(&open, &over, by, Micros::new(100)), closed);
+        }
     }
 
     #[test]

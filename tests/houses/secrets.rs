@@ -119,7 +119,8 @@ impl Story {
         for event in self.sink.wait_for(18).await {
             if event.recipient().is_none_or(|user| user.as_str() != "ann") {
                 self.seen.push(format!("{event:?} {}", serde_json::to_string(&event)?));
-                let kinds = matches!(event.kind, EventKind::BidPlaced { .. } | EventKind::Unchanged);
+                let kinds =
+                    matches!(event.kind, EventKind::BidPlaced { .. } | EventKind::Unchanged);
                 bids += usize::from(kinds || matches!(event.kind, EventKind::SealedBid));
             }
         }

@@ -94,6 +94,41 @@ on_every_backend! {
         books(world, &ledger).await?;
     }
 
+    /// A seller can until the end, and never where bids are sealed.
+    async fn a_seller_makes_a_bid_void_until_the_end(world: &World) {
+        let (ledger, clock) = ledger(world);
+        charge(&ledger, &["ann", "bob"], 1_000).await?;
+        let auction = open(&ledger, automatic()).await?;
+        for (name, maximum) in [("ann", 50), ("bob", 80)] {
+            ledger.place_bid(auction, name, maximum.into()).await?;
+        }
+        let sealed = open(&ledger, AuctionTerms::sealed_first_price(WON, 10.into()).ends_at(end())).await?;
+        ledger.place_bid(sealed, "ann", 50.into()).await?;
+        let before = books(world, &ledger).await?;
+        let by = |auction, bid, user: &str| ledger.void_bid(auction, bid, "no show last time").by(user);
+        for user in ["ann", "bob", "nobody"] {
+            assert_eq!(rejection(by(auction, 3, user).await), Rejection::NotSeller);
+        }
+        assert_eq!(rejection(by(auction, 4, "sam").await), Rejection::NoSuchBid);
+        assert_eq!(rejection(by(sealed, 2, "sam").await), Rejection::Sealed);
+        assert_eq!(rejection(by(sealed, 9, "sam").await), Rejection::Sealed, "nor whether there is one");
+        assert_eq!(books(world, &ledger).await?, before);
+
+        let voided = by(auction, 3, "sam").key("v").await?;
+        assert_eq!((voided.bidder.as_str(), voided.leader.clone()), ("bob", Some(user("ann"))));
+        assert_eq!(by(auction, 3, "sam").key("v").await?, voided);
+        let act = ledger.acts(auction).await?.pop().expect("it is an act");
+        assert_eq!((act.kind, act.user, act.bid), (Kind::BidVoided, Some(user("sam")), Some(3)));
+        assert_eq!(act.reason.as_deref(), Some("no show last time"));
+        // Ann holds 50 again here, and 50 on the sealed one.
+        assert_eq!((balance(&ledger, "bob").await?, balance(&ledger, "ann").await?), ((1_000, 0), (900, 100)));
+        clock.set(end());
+        assert!(matches!(rejection(by(auction, 2, "sam").await), Rejection::Ended { .. }));
+        // The house still can.
+        assert_eq!(ledger.void_bid(auction, 2, "a fraud").await?.leader, None);
+        books(world, &ledger).await?;
+    }
+
     /// The lead is the same as behind the bid that is void, and yet it is another bid.
     async fn whoever_bids_again_is_seen_again(world: &World) {
         for terms in [AuctionTerms::english(WON, 10.into(), 5.into()).ends_at(end()), automatic()] {

@@ -9,6 +9,7 @@ use sea_orm::{
 
 use super::*;
 use crate::entity::{bid, key};
+use crate::id::OperationId;
 use crate::{AuctionTerms, Currency};
 
 /// SQLite, and every server that is named: `scripts/test` names two.
