@@ -178,6 +178,7 @@ impl Book {
             reason,
             at,
             bid_seq: None,
+            ends_at: None,
         });
         operation
     }

@@ -27,6 +27,8 @@ pub struct Model {
     pub at: i64,
     /// The number of the bid that it makes void.
     pub bid_seq: Option<i64>,
+    /// The new end, where that was moved.
+    pub ends_at: Option<i64>,
 }
 
 impl std::fmt::Debug for Model {
@@ -40,6 +42,7 @@ impl std::fmt::Debug for Model {
             .field("kind", &self.kind)
             .field("at", &self.at)
             .field("bid_seq", &self.bid_seq)
+            .field("ends_at", &self.ends_at)
             .finish_non_exhaustive()
     }
 }

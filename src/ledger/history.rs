@@ -65,6 +65,8 @@ pub struct ActRecord {
     pub reason: Option<String>,
     /// The number of the bid that it makes void.
     pub bid: Option<i64>,
+    /// The new end, where it moved that.
+    pub ends_at: Option<DateTime<Utc>>,
     /// When it was accepted.
     pub at: DateTime<Utc>,
 }
@@ -366,6 +368,7 @@ impl GetActs<'_> {
                     .map(|amount| currency.decimal_of_minor(amount)),
                 reason: row.reason,
                 bid: row.bid_seq,
+                ends_at: row.ends_at.map(|ends_at| Micros::new(ends_at).datetime()),
                 at: Micros::new(row.at).datetime(),
             })
         });

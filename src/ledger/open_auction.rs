@@ -131,6 +131,7 @@ impl OpenAuction<'_> {
             reason: None,
             at: now.get(),
             bid_seq: None,
+            ends_at: None,
         };
         let outcome = Outcome::Opened(Auction::of(&row, self.seller.clone(), None)?);
         let command = CommandRef::on_auction(self.once.operation, row.id.into(), standing.seq);

@@ -220,6 +220,7 @@ async fn lock_place(uow: &UnitOfWork, command: &CommandRef) -> Result<(), Error>
                     reason: None,
                     at: 0,
                     bid_seq: None,
+                    ends_at: None,
                 };
                 act::Entity::insert(act.into_active_model())
                     .on_conflict_do_nothing()

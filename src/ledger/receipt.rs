@@ -84,6 +84,10 @@ impl Accepted<'_> {
             reason: self.command.reason.clone(),
             at,
             bid_seq: None,
+            ends_at: match self.wish {
+                rules::Command::Extend { .. } => Some(standing.ends_at.get()),
+                _ => None,
+            },
         })
     }
 
@@ -440,6 +444,7 @@ pub(super) fn act_of_house(
         reason: None,
         at: standing.last_at.get(),
         bid_seq: None,
+        ends_at: None,
     }
 }
 

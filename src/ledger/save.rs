@@ -189,6 +189,7 @@ fn act_values(row: &act::Model) -> Vec<Value> {
         row.reason.clone().into(),
         row.at.into(),
         row.bid_seq.into(),
+        row.ends_at.into(),
     ]
 }
 

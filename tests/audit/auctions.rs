@@ -285,7 +285,7 @@ on_every_backend! {
             for seq in [1, 2] {
                 vandal.does([
                     format!(
-                        "INSERT INTO al_act SELECT {id}, {seq}, operation, kind, wallet_id, amount, reason, at, NULL FROM al_act \
+                        "INSERT INTO al_act SELECT {id}, {seq}, operation, kind, wallet_id, amount, reason, at, NULL, NULL FROM al_act \
                          WHERE auction_id = {} AND seq = 1", story.quiet,
                     ),
                     format!(

@@ -56,7 +56,7 @@ on_every_backend! {
     }
 
     async fn more_time(world: &World) {
-        use auction_ledger::Rejection;
+        use auction_ledger::{Rejection, entity::act::Kind};
         let (ledger, clock) = ledger(world);
         charge(&ledger, &["ann"], 1_000).await?;
         let auction = open(&ledger, automatic()).await?;
@@ -66,6 +66,9 @@ on_every_backend! {
         ledger.place_bid(auction, "ann", 50.into()).await?;
         assert_eq!(rejection(ledger.extend(auction, after_end(9)).by("sam").await), Rejection::HasBids);
         assert_eq!(ledger.extend(auction, after_end(9)).reason("the site was down").await?.ends_at, after_end(9));
+        let extended = ledger.acts(auction).await?.pop().expect("it is an act");
+        assert_eq!((extended.kind, extended.user, extended.ends_at), (Kind::Extended, None, Some(after_end(9))));
+        assert_eq!(extended.reason.as_deref(), Some("the site was down"));
         clock.set(after_end(9));
         assert_eq!(rejection(ledger.extend(auction, after_end(20)).await), Rejection::Ended { at: after_end(9) });
         assert!(ledger.settle(auction).await?.sold.is_some());

@@ -184,6 +184,10 @@ impl Books {
             "an auction's clock goes back: {history:?}"
         );
         assert_eq!(history.last().unwrap().1, auction.last_at, "{auction:?}");
+        let ends = acts.iter().filter_map(|act| Some((act.seq, act.ends_at?)));
+        let last_end = bids.iter().map(|bid| (bid.seq, bid.ends_at)).chain(ends).max();
+        let last_end = last_end.map_or(auction.original_ends_at, |(_, ends_at)| ends_at);
+        assert_eq!(last_end, auction.ends_at, "{auction:?}: its history says where its end is");
         let voided: BTreeSet<i64> = acts.iter().filter_map(|act| act.bid_seq).collect();
         let counted: Vec<_> =
             bids.iter().copied().filter(|bid| !voided.contains(&bid.seq)).collect();

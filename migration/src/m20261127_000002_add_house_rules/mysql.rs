@@ -22,7 +22,10 @@ pub(super) async fn up(db: &impl ConnectionTrait) -> Result<(), DbErr> {
 const UP: [(&str, &str); 4] = [
     (HOUSE, "DROP TABLE al_house"),
     (SEALED_BID, "DROP TABLE al_sealed_bid"),
-    ("ALTER TABLE al_act ADD COLUMN bid_seq BIGINT NULL", "ALTER TABLE al_act DROP COLUMN bid_seq"),
+    (
+        "ALTER TABLE al_act ADD COLUMN bid_seq BIGINT NULL, ADD COLUMN ends_at BIGINT NULL",
+        "ALTER TABLE al_act DROP COLUMN bid_seq, DROP COLUMN ends_at",
+    ),
     (COLUMNS, ""),
 ];
 
@@ -121,7 +124,7 @@ const DOWN: &[&str] = &[
         DROP COLUMN fee_points,
         DROP COLUMN fee_min,
         DROP COLUMN fee_cap",
-    "ALTER TABLE al_act DROP COLUMN bid_seq",
+    "ALTER TABLE al_act DROP COLUMN bid_seq, DROP COLUMN ends_at",
     "DROP TABLE al_sealed_bid",
     "DROP TABLE al_house",
 ];

@@ -56,11 +56,11 @@ pub(super) const UP: &[&str] = &[
     )",
     "CREATE INDEX al_sealed_bid_rank ON al_sealed_bid (auction_id, maximum, seq)",
     "CREATE INDEX al_sealed_bid_wallet ON al_sealed_bid (wallet_id)",
-    "ALTER TABLE al_act ADD COLUMN bid_seq BIGINT",
+    "ALTER TABLE al_act ADD COLUMN bid_seq BIGINT, ADD COLUMN ends_at BIGINT",
 ];
 
 pub(super) const DOWN: &[&str] = &[
-    "ALTER TABLE al_act DROP COLUMN bid_seq",
+    "ALTER TABLE al_act DROP COLUMN bid_seq, DROP COLUMN ends_at",
     "DROP TABLE al_sealed_bid",
     "DROP TABLE al_house",
     r"ALTER TABLE al_auction

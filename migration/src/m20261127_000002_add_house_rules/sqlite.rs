@@ -73,9 +73,11 @@ pub(super) const UP: &[&str] = &[
     "CREATE INDEX al_sealed_bid_rank ON al_sealed_bid (auction_id, maximum, seq)",
     "CREATE INDEX al_sealed_bid_wallet ON al_sealed_bid (wallet_id)",
     "ALTER TABLE al_act ADD COLUMN bid_seq BIGINT CHECK (typeof(bid_seq) IN ('integer', 'null'))",
+    "ALTER TABLE al_act ADD COLUMN ends_at BIGINT CHECK (typeof(ends_at) IN ('integer', 'null'))",
 ];
 
 pub(super) const DOWN: &[&str] = &[
+    "ALTER TABLE al_act DROP COLUMN ends_at",
     "ALTER TABLE al_act DROP COLUMN bid_seq",
     "DROP TABLE al_sealed_bid",
     "DROP TABLE al_house",
