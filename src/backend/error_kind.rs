@@ -55,6 +55,10 @@ pub enum ErrorKind {
     PoolTimeout,
     /// The host has closed the pool.
     PoolClosed,
+    /// The server has no room for another connection (MariaDB 1040), or the account has none (1203) or has used up another
+    /// limit of its own (1226). On PostgreSQL (53300) the pool tries again by itself, and it is a
+    /// [`PoolTimeout`](Self::PoolTimeout) in the end.
+    TooManyConnections,
     /// The connection is gone, or the server is shutting down. What was under way may or may not have happened.
     ConnectionLost,
     /// Everything else.
@@ -74,11 +78,11 @@ impl ErrorKind {
     }
 
     /// Whether the same unit of work, run again from its start, can succeed: a deadlock, a serialization failure, a lock
-    /// that was not to be had, or a connection that was lost before the commit.
+    /// that was not to be had, a connection that was lost before the commit, or a server without room for another one.
     #[must_use]
     pub fn is_retryable(self) -> bool {
         let lost_order = matches!(self, Self::Deadlock | Self::Serialization | Self::LockTimeout);
-        lost_order || self == Self::ConnectionLost
+        lost_order || matches!(self, Self::ConnectionLost | Self::TooManyConnections)
     }
 
     /// Whether the error ends the whole transaction and not only the statement or the savepoint.
@@ -129,7 +133,13 @@ fn is_proof(error: &sea_orm::RuntimeErr) -> bool {
         let code: Option<u32> = error.code().and_then(|code| code.parse().ok());
         return code.is_some_and(|code| code & 0xff != 10);
     }
-    !matches!(kind, ErrorKind::ConnectionLost | ErrorKind::StatementTimeout | ErrorKind::Other)
+    let unsure = [
+        ErrorKind::ConnectionLost,
+        ErrorKind::TooManyConnections,
+        ErrorKind::StatementTimeout,
+        ErrorKind::Other,
+    ];
+    !unsure.contains(&kind)
 }
 
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
@@ -185,6 +195,7 @@ fn of_sqlstate(code: &str) -> ErrorKind {
         "P0001" => ErrorKind::TriggerRefusal,
         "25006" => ErrorKind::ReadOnly,
         "53100" | "53200" => ErrorKind::Full,
+        "53300" => ErrorKind::TooManyConnections,
         "42P01" | "42703" => ErrorKind::UndefinedTable,
         // admin shutdown, crash shutdown, cannot connect now, database dropped, idle session or transaction timeout
         "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" => ErrorKind::ConnectionLost,
@@ -218,6 +229,8 @@ fn of_mysql_number(number: u16) -> ErrorKind {
         1644 => ErrorKind::TriggerRefusal,
         1290 | 1792 | 1836 => ErrorKind::ReadOnly,
         1021 | 1041 | 1114 => ErrorKind::Full,
+        // of the server; of the account
+        1040 | 1203 | 1226 => ErrorKind::TooManyConnections,
         1054 | 1146 => ErrorKind::UndefinedTable,
         // shutdown, aborted connection, killed connection, lost connection
         1053 | 1077 | 1079 | 1152 | 1184 | 1927 | 2006 | 2013 => ErrorKind::ConnectionLost,

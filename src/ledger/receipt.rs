@@ -1,11 +1,14 @@
 //! What is written down and told of a command that was accepted: its row, its outcome for the caller, its events.
 
+mod voided;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::voided::VoidedLot;
 use super::batch::Command;
 use super::store::{Account, Lot};
 use super::stored::{BidInFull, CancellationInFull, PurchaseInFull};
@@ -335,90 +338,6 @@ impl Accepted<'_> {
 
     fn user(&self, wallet: WalletId) -> UserId {
         owner(self.accounts, wallet)
-    }
-}
-
-/// A bid that is void, and all that is known of it.
-pub(super) struct VoidedLot<'a> {
-    pub(super) command: &'a Command,
-    /// The auction before it.
-    pub(super) lot: &'a Lot,
-    pub(super) bid: i64,
-    pub(super) bidder: WalletId,
-    /// The wallet of the seller, where it was the seller's wish.
-    pub(super) actor: Option<WalletId>,
-    pub(super) verdict: Verdict,
-    /// The bids that were skipped, and whose they are.
-    pub(super) skipped: &'a [(i64, WalletId)],
-}
-
-impl VoidedLot<'_> {
-    /// Each bid that is void is an act of its own; and where the auction stands after the last one.
-    pub(super) fn acts(&self) -> (Vec<act::Model>, Standing) {
-        let mut standing = *self.verdict.standing();
-        let operation = self.command.once.operation;
-        let voided = act_of_house(act::Kind::BidVoided, self.lot.id, &standing, operation);
-        let (wallet_id, reason) = (self.actor.map(WalletId::get), self.command.reason.clone());
-        let mut acts = vec![act::Model { wallet_id, bid_seq: Some(self.bid), reason, ..voided }];
-        for (bid, _) in self.skipped {
-            standing = standing.moved(standing.state, standing.last_at);
-            let operation = OperationId::new();
-            let skipped = act_of_house(act::Kind::BidSkipped, self.lot.id, &standing, operation);
-            acts.push(act::Model { bid_seq: Some(*bid), ..skipped });
-        }
-        (acts, standing)
-    }
-
-    pub(super) fn outcome(&self, accounts: &BTreeMap<WalletId, Account>) -> VoidedBid {
-        let standing = self.verdict.standing();
-        let currency = self.lot.terms.currency;
-        VoidedBid {
-            auction: self.lot.id,
-            seq: standing.seq,
-            operation: self.command.once.operation,
-            currency,
-            bid: self.bid,
-            bidder: owner(accounts, self.bidder),
-            leader: standing.leader.map(|leader| owner(accounts, leader.wallet)),
-            price: standing.price.map(|price| currency.decimal(price)),
-            skipped: self.skipped.iter().map(|(bid, _)| *bid).collect(),
-            at: standing.last_at.datetime(),
-        }
-    }
-
-    /// Those of each act: public ones first, then those for one user.
-    pub(super) fn events(&self, accounts: &BTreeMap<WalletId, Account>) -> Vec<AuctionEvent> {
-        let mut standing = *self.verdict.standing();
-        let decimal = |amount: Amount| self.lot.terms.currency.decimal(amount);
-        let lost = |wallet, bid, cannot_pay| EventKind::BidLost {
-            user: owner(accounts, wallet),
-            bid,
-            cannot_pay,
-        };
-        let voided = EventKind::BidVoided {
-            bid: self.bid,
-            leader: standing.leader.map(|leader| owner(accounts, leader.wallet)),
-            price: standing.price.map(decimal),
-            reason: self.command.reason.clone(),
-        };
-        let released = self.verdict.released().map(|released| EventKind::HoldReleased {
-            user: owner(accounts, released.wallet),
-            amount: decimal(released.amount),
-        });
-        let held = match self.verdict {
-            Verdict::Voided { held: Some((wallet, _)), .. } => {
-                Some(EventKind::HeldAgain { user: owner(accounts, wallet) })
-            }
-            _ => None,
-        };
-        let kinds = [voided, lost(self.bidder, self.bid, false)].into_iter();
-        let mut events = numbered(self.lot, &standing, kinds.chain(released).chain(held));
-        for (bid, wallet) in self.skipped {
-            standing = standing.moved(standing.state, standing.last_at);
-            let kinds = [EventKind::BidSkipped { bid: *bid }, lost(*wallet, *bid, true)];
-            events.extend(numbered(self.lot, &standing, kinds.into_iter()));
-        }
-        events
     }
 }
 

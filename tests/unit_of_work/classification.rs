@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use auction_ledger::unit_of_work::{Atomic, Error, ErrorKind};
-use sea_orm::{AccessMode, ConnectionTrait, DbErr, IsolationLevel, TransactionTrait};
+use sea_orm::{
+    AccessMode, ConnectOptions, ConnectionTrait, DbErr, IsolationLevel, TransactionTrait,
+};
 
 use super::locks::{items, while_locked};
 use super::{
@@ -260,7 +262,46 @@ on_postgres! {
     }
 }
 
+on_postgres! {
+    /// The pool waits for room, and says in the end that there was none.
+    async fn an_account_without_room_for_a_connection_times_out(world: &World) {
+        let admin = world.db();
+        let name = format!("al_narrow_{}", std::process::id());
+        let create = format!("CREATE ROLE {name} LOGIN PASSWORD 'narrow' CONNECTION LIMIT 0");
+        admin.execute_unprepared(&create).await?;
+        let (_, address) = world.url().split_once('@').expect("a user in the URL");
+        let url = format!("postgres://{name}:narrow@{address}");
+        let mut options = ConnectOptions::new(url);
+        options.connect_lazy(true).acquire_timeout(Duration::from_secs(1)).sqlx_logging(false);
+        let pool = sea_orm::Database::connect(options).await?;
+        assert_eq!(kind(&pool, "SELECT 1").await, ErrorKind::PoolTimeout);
+        admin.execute_unprepared(&format!("DROP ROLE {name}")).await?;
+    }
+}
+
 on_mariadb! {
+    /// There the pool tells at once.
+    async fn an_account_without_room_for_a_connection_is_told(world: &World) {
+        let admin = world.db();
+        let name = format!("al_narrow_{}", std::process::id());
+        let create = format!("CREATE USER {name} IDENTIFIED BY 'narrow' WITH MAX_USER_CONNECTIONS 1");
+        admin.execute_unprepared(&create).await?;
+        let (_, address) = world.url().split_once('@').expect("a user in the URL");
+        let (host, _) = address.rsplit_once('/').expect("a database in the URL");
+        let mut options = ConnectOptions::new(format!("mysql://{name}:narrow@{host}/information_schema"));
+        options.connect_lazy(true).max_connections(2).sqlx_logging(false);
+        let pool = sea_orm::Database::connect(options).await?;
+        let first = pool.begin().await?;
+        let refused = pool.atomic(async |_| Ok::<_, Failure>(())).await.unwrap_err();
+        assert_eq!(refused.kind(), Some(ErrorKind::TooManyConnections));
+        assert!(matches!(refused.refusal(), Error::Begin { .. }) && refused.refusal().is_retryable());
+        first.rollback().await?;
+        // Tried again until there is room: the pool has the first one back.
+        pool.atomic(async |_| Ok::<_, Failure>(())).await?.stored();
+        pool.close().await?;
+        admin.execute_unprepared(&format!("DROP USER {name}")).await?;
+    }
+
     async fn a_full_table_is_told(world: &World) {
         let pool = world.connect(1).await;
         pool.execute_unprepared("SET SESSION max_heap_table_size = 16384").await?;
