@@ -167,7 +167,7 @@ impl Error {
     }
 
     /// Whether the same command, sent again, can succeed: the database was busy, or the connection was lost before the
-    /// commit. Verbs that run in a unit of work of their own have already tried several times.
+    /// commit or not to be had. Verbs that run in a unit of work of their own have already tried several times.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

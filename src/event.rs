@@ -132,7 +132,7 @@ pub enum EventKind {
         /// The price of the auction now; `None` if nobody leads, or bids are sealed.
         #[serde(default, with = "optional_amount")]
         price: Option<Decimal>,
-        /// Why, in the words of the house.
+        /// Why, in the words of whoever did it.
         reason: Option<String>,
     },
     /// A bid was next in rank when another one was made void, and nobody could pay it any more: it is void, too.

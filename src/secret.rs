@@ -25,6 +25,12 @@ use rust_decimal::Decimal;
 /// assert!(!format!("{bid:?}").contains("77"));
 /// # Ok(()) }
 /// ```
+/// Nothing that has one can be serialized:
+///
+/// ```compile_fail,E0277
+/// fn send<T: serde::Serialize>() {}
+/// send::<auction_ledger::Secret>();
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Secret(Decimal);
 

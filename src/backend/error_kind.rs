@@ -55,8 +55,8 @@ pub enum ErrorKind {
     PoolTimeout,
     /// The host has closed the pool.
     PoolClosed,
-    /// The server has no room for another connection (MariaDB 1040), or the account has none (1203) or has used up another
-    /// limit of its own (1226). On PostgreSQL (53300) the pool tries again by itself, and it is a
+    /// The server has no room for another connection (MariaDB 1040, 1203), or a limit of the account is used up (1226):
+    /// of its connections, or of what it may ask in an hour. On PostgreSQL (53300) the pool tries again by itself, and it is a
     /// [`PoolTimeout`](Self::PoolTimeout) in the end.
     TooManyConnections,
     /// The connection is gone, or the server is shutting down. What was under way may or may not have happened.

@@ -195,7 +195,7 @@ impl AuctionTerms {
         self
     }
 
-    /// How long the buy-now price is offered, which needs one: houses differ in all four. Default: until the price reaches it.
+    /// How long the [`buy_now`](Self::buy_now) price, without which it is refused, is offered: houses differ in all four. Default: until the price reaches it.
     #[must_use]
     pub fn buy_now_until(mut self, until: Availability) -> Self {
         self.buy_now_until = Some(until);
@@ -231,7 +231,8 @@ impl AuctionTerms {
         self
     }
 
-    /// How far behind the original end a soft close, which it needs, can move it; at most 30 days. Default: as far as bids arrive.
+    /// How far behind the original end a [`soft_close`](Self::soft_close), without which it is refused, can move it: at most 30
+    /// days. Default: as far as bids arrive.
     #[must_use]
     pub fn soft_close_at_most(mut self, cap: Duration) -> Self {
         self.soft_close_cap = Some(cap);

@@ -36,7 +36,7 @@ pub struct Cancellation {
 
 impl AuctionLedger {
     /// Closes an auction before its end: sold to the leader at the price now, or unsold. Money moves as in
-    /// [`settle`](Self::settle).
+    /// [`settle`](Self::settle). Another house may forbid it in the last hours.
     ///
     /// Without [`by`](CloseEarly::by) it is the decision of the house, and only the host can have made it.
     ///
@@ -91,7 +91,7 @@ impl AuctionLedger {
     /// Of more than 200 sealed bids the rest is released by [`settle_due`](Self::settle_due), or by [`settle`](Self::settle).
     ///
     /// Without [`by`](Cancel::by) it is the decision of the house, which can always cancel what is not over. A seller can
-    /// cancel while nobody has bid.
+    /// cancel while nobody has bid; another house may let a seller cancel a reserve that is not met, too.
     ///
     /// # Errors
     ///

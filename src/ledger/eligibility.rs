@@ -18,7 +18,7 @@ use crate::unit_of_work::UnitOfWork;
 /// Says who may bid on which auction and buy it, from the host's own tables.
 ///
 /// It is asked in the unit of work of the bid, under the auction's lock: what it reads with a lock of its own cannot change
-/// before the bid is stored. It is not asked about a request whose key says what it was answered.
+/// before the bid is stored. Another house may let everybody bid, and look when the auction is settled. It is not asked about a request whose key says what it was answered.
 ///
 /// # Example: a table of bans
 ///

@@ -31,8 +31,8 @@ pub struct BidRecord {
     pub operation: OperationId,
     /// Who bid.
     pub user: UserId,
-    /// What was bid: for whoever leads by it, or answers, no more than the price. The maximum behind it is not told. Of a
-    /// sealed auction: the winner's at the price, the others' as they were last.
+    /// What was bid: for whoever led by it when it was placed, or answered, no more than the price then. The maximum behind it
+    /// is not told. Of a sealed auction: the winner's at the price, the others' as they were last.
     pub amount: Decimal,
     /// Whether it is void: see [`AuctionLedger::void_bid`].
     pub voided: bool,
@@ -86,7 +86,7 @@ impl Cursor {
 
 impl AuctionLedger {
     /// Reads the bids of an auction, the oldest first: 100 of them, or as [`limit`](GetBids::limit) says, each with its row
-    /// or rows: see [`BidRecord`]. Who has bid what is public in an English auction; the maximum of whoever leads is not.
+    /// or rows, two at most: see [`BidRecord`]; another house may show each step between two maxima. Who has bid what is public in an English auction; the maximum of whoever leads is not.
     /// A sealed auction shows its bids once it is sold or unsold.
     ///
     /// # Errors

@@ -28,8 +28,8 @@ impl AuctionLedger {
     /// # Errors
     ///
     /// In check order: [`Error::InvalidUser`], [`Error::InvalidText`] (the key), [`Error::IdempotencyConflict`],
-    /// [`Error::InvalidText`] (the title), [`Error::InvalidTerms`] without an end, [`Error::InvalidAmount`] of the
-    /// start price, the increments, the multiple, the buy-now price, the reserve, the premium and the fee,
+    /// [`Error::InvalidText`] (the title), [`Error::InvalidTerms`] without an end and of a setting that needs bids or another
+    /// setting, [`Error::InvalidAmount`] of the start price, the increments, the multiple, the buy-now price, the reserve, the premium and the fee,
     /// [`Error::InvalidTerms`],
     /// [`Error::CurrencyMismatch`]. Nothing is written. Then [`Error::NotStrict`], [`Error::UnitOfWork`],
     /// [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`]: nothing is stored. And

@@ -17,7 +17,7 @@ impl AuctionLedger {
     /// Lowers the reserve of an auction that has not ended, in its currency. No money moves.
     ///
     /// At or below the leader's maximum the reserve is met, and the price is at least the new reserve. A reserve that is met is
-    /// not lowered further: there would be nothing to gain. Without [`by`](LowerReserve::by) it is the decision of the house.
+    /// not lowered further: there would be nothing to gain. Another house may let it be given up. Without [`by`](LowerReserve::by) it is the decision of the house.
     ///
     /// # Errors
     ///

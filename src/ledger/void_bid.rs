@@ -16,11 +16,11 @@ use super::outcome::Done;
 use super::receipt::Outcome;
 use super::request::verb;
 use super::store::Lot;
-use crate::entity::{act, bid};
+use crate::entity::{act, bid, wallet};
 use crate::error::Error;
 use crate::id::{AuctionId, OperationId, UserId, WalletId};
 use crate::money::{Amount, Currency};
-use crate::rules::RankedBid;
+use crate::rules::{AuctionState, RankedBid};
 use crate::unit_of_work::UnitOfWork;
 
 /// A bid that is void, and what has become of its auction.
@@ -55,12 +55,13 @@ impl AuctionLedger {
     ///
     /// Without [`by`](VoidBid::by) it is the decision of the house, and only the host can have made it: possible as long as the
     /// auction is open, also after its end and until it is settled. A seller can make a bid on the own auction void until its
-    /// end, where bids are not sealed; another house may leave it to itself.
+    /// end, where bids are not sealed, and whoever has made all of them void can cancel; another house may keep both to itself.
     ///
     /// `bid` is the number of the bid on its auction: [`Bid::seq`](crate::Bid::seq). Whoever led by it gets the hold back. The
     /// bids that remain are counted anew, of each bidder the best: whose ranks first leads, and what that bid needs is held
     /// again; whoever has not enough available any more is skipped, and that bid is void, too. Then the price is what the
-    /// remaining bids make of it, which may be lower. The end stays where it is. Nothing else moves.
+    /// remaining bids make of it, which may be lower. The end stays where it is. Nothing else moves. What everybody has seen of
+    /// the remaining bids stays seen: a maximum that had lost was shown, and may lead now.
     ///
     /// It looks at the 64 best of the other bidders; if none of them can pay, nobody leads, and the bids behind them count at
     /// the next time. Of a sealed auction it releases the
@@ -168,10 +169,17 @@ impl Ballots {
     ) -> Result<Self, Error> {
         let mut ballots = Self::default();
         for command in commands {
+            let open = |lot: &&Lot| lot.standing.state == AuctionState::Open;
             let lot = lots.get(&command.auction).filter(|lot| !lot.terms.is_sealed());
-            let (Some(lot), Wish::VoidBid(seq)) = (lot, command.wish) else {
+            let (Some(lot), Wish::VoidBid(seq)) = (lot.filter(open), command.wish) else {
                 continue;
             };
+            // Whoever is going to be refused reads no bids, and locks nobody's wallet.
+            if let Some(user) = &command.user
+                && !is_seller(uow, lot, user).await?
+            {
+                continue;
+            }
             let bids = read(uow, lot.id).await?;
             let target = bids.iter().find(|bid| bid.seq == seq);
             ballots.bidders.extend(target.map(|bid| bid.wallet));
@@ -215,6 +223,12 @@ impl Ballots {
             ballot.retain(|bid| !voided.contains(&bid.seq));
         }
     }
+}
+
+/// Whether an auction is a user's. Whose a wallet is never changes.
+async fn is_seller(uow: &UnitOfWork, lot: &Lot, user: &UserId) -> Result<bool, Error> {
+    let seller = wallet::Entity::find_by_id(lot.standing.seller.get()).one(uow).await?;
+    Ok(seller.is_some_and(|seller| seller.owner == user.as_bytes()))
 }
 
 /// Under lock, so that no snapshot of the host's shows what was there before.

@@ -100,7 +100,7 @@ pub enum Rejection {
     /// Somebody else than the seller wants to close, change or cancel the auction.
     #[error("only the seller can do this to an auction")]
     NotSeller,
-    /// A seller cannot cancel or prolong an auction on which somebody has bid. It can be closed early instead.
+    /// A seller cannot cancel or prolong an auction on which somebody leads, or has a sealed bid. It can be closed early instead.
     #[error("a seller cannot do this to an auction with bids")]
     HasBids,
     /// Its bids are sealed until its end, which is when it was promised, and are opened when it is settled. Until then nobody

@@ -1,7 +1,7 @@
 //! Sealed bids: one of each bidder, to be raised until the end and seen by nobody before it.
 //!
 //! Every bidder's hold stays until the end. Then the bids are opened: the highest wins, of two equal ones the earlier. It
-//! pays the own bid, or with the second price the best bid of anybody else, and at least the reserve that it meets. All the
+//! pays the own bid, or with the second price, as Vickrey described it, the best bid of anybody else, and at least the reserve that it meets. All the
 //! others are released, batch after batch, before the hammer falls.
 
 use super::decide::Case;

@@ -53,11 +53,11 @@ pub(crate) struct Ladder {
 pub(crate) enum Pricing {
     /// The own bid.
     OwnBid,
-    /// Automatic bidding: the runner-up's maximum and an increment, at most the own maximum.
+    /// Automatic bidding, also called proxy bidding: the runner-up's maximum and an increment, at most the own maximum.
     Automatic,
     /// Bids are sealed until the end: the own bid.
     FirstPrice,
-    /// Bids are sealed until the end: the runner-up's maximum.
+    /// Bids are sealed until the end: the runner-up's maximum, as in a Vickrey auction.
     SecondPrice,
 }
 

@@ -10,8 +10,8 @@ pub enum TermsError {
     /// No end was given.
     #[error("an auction needs an end")]
     MissingEnd,
-    /// A setting that only open ascending bids have was given to an auction that takes none.
-    #[error("{what} needs open ascending bids")]
+    /// A setting was given to an auction whose bids cannot have it: it takes none, or they are sealed.
+    #[error("{what} needs bids, and most settings need them open and ascending")]
     NeedsBids {
         /// The setting.
         what: &'static str,

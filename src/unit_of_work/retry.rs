@@ -11,8 +11,8 @@ use super::root::Root;
 
 /// Runs a unit of work again when the database could not order it among its neighbours.
 ///
-/// A deadlock, a serialization failure, a lock timeout and a connection lost before the commit are repeated, COMMIT
-/// included: the whole closure, with a fresh transaction and fresh callbacks. Everything else, a refusal of the host's own
+/// A deadlock, a serialization failure, a lock timeout, a connection lost before the commit and a server without room for
+/// another one are repeated, COMMIT included: the whole closure, with a fresh transaction and fresh callbacks. Everything else, a refusal of the host's own
 /// above all, is returned at once, and [`Error::CommitUnknown`] is never repeated.
 ///
 /// Between two attempts it waits a random time between zero and a limit that doubles from 5 ms up to 500 ms, so that

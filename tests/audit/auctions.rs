@@ -149,7 +149,7 @@ on_every_backend! {
         assert_eq!(
             Finding::from(report[0].clone()).to_string(),
             format!(
-                "auction {} is sold: price 30, sold price 29, leader {bob}, winner {bob}, paid 30, received 30, astray 0",
+                "auction {} is sold: price 30, sold price 29, leader {bob}, winner {bob}, paid 30, received 30, the house 0, astray 0",
                 story.sold, bob = books.won("bob"),
             )
         );

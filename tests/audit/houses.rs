@@ -1,10 +1,12 @@
 //! What the rules of a house add to the books: sealed bids, and what sales set aside for the house.
 
-use auction_ledger::{AuctionLedger, AuctionTerms, Error, Finding, HouseShare, ManualClock};
+use auction_ledger::{
+    AuctionLedger, AuctionTerms, Error, Finding, HouseShare, ManualClock, Record,
+};
 use chrono::TimeDelta;
 
 use super::{Vandal, WON, finds, start};
-use crate::support::{Books, World, on_every_backend};
+use crate::support::{Books, Database, World, on_every_backend};
 
 async fn ledger(world: &World) -> Result<AuctionLedger, Error> {
     let clock = ManualClock::new(start());
@@ -40,6 +42,22 @@ on_every_backend! {
             Finding::HeldAfterEnd { auction, wallet: bob, held: 110 },
         ])
         .await?;
+    }
+
+    async fn a_share_of_an_auction_that_is_not_there(world: &World) {
+        ledger(world).await?;
+        finds(world, []).await?;
+        let vandal = Vandal::of(world).await?;
+        let operation = match world.database() {
+            Database::Postgres => "'01890000-0000-7000-8000-000000000000'",
+            _ => "x'01890000000070008000000000000000'",
+        };
+        vandal.does([format!("INSERT INTO al_house VALUES (999, 'KRW', 0, 5, {operation}, 1, NULL)")]).await?;
+        let report = AuctionLedger::new(world.db().clone()).audit().await?;
+        let [missing, conservation] = report.findings.as_slice() else { panic!("{report:?}") };
+        let auction = auction_ledger::AuctionId::from(999);
+        assert_eq!(*missing, Finding::MissingAuction { referrer: Record::HouseShare(auction), auction });
+        assert!(matches!(conservation, Finding::Conservation(_)), "the money is nobody's: {conservation:?}");
     }
 
     async fn a_share_that_is_not_what_was_paid(world: &World) {

@@ -34,7 +34,7 @@ enum Ask {
     LowerReserve { lot: usize, reserve: Decimal, by: Option<Text>, reason: Option<Text> },
     Accept { lot: usize, by: Option<Text>, reason: Option<Text> },
     Extend { lot: usize, ends_at: DateTime<Utc>, by: Option<Text>, reason: Option<Text> },
-    Void { lot: usize, bid: i64, reason: Text },
+    Void { lot: usize, bid: i64, by: Option<Text>, reason: Text },
     Cancel { lot: usize, by: Option<Text> },
     Collect { user: Text, currency: Currency },
     View { lot: usize, user: Text },
@@ -203,8 +203,8 @@ fn asks() -> BoxedStrategy<Ask> {
         1 => (lot(), by(), note()).prop_map(|(lot, by, reason)| Ask::Accept { lot, by, reason }),
         2 => (lot(), at, by(), note())
             .prop_map(|(lot, ends_at, by, reason)| Ask::Extend { lot, ends_at, by, reason }),
-        2 => (lot(), mostly(0_i64..9, wild::id()), mostly("[a-z ]{0,20}".prop_map(Text), wild::text()))
-            .prop_map(|(lot, bid, reason)| Ask::Void { lot, bid, reason }),
+        2 => (lot(), mostly(0_i64..9, wild::id()), by(), mostly("[a-z ]{0,20}".prop_map(Text), wild::text()))
+            .prop_map(|(lot, bid, by, reason)| Ask::Void { lot, bid, by, reason }),
         1 => (lot(), by()).prop_map(|(lot, by)| Ask::Cancel { lot, by }),
         1 => (user(), currency()).prop_map(|(user, currency)| Ask::Collect { user, currency }),
         2 => (lot(), user()).prop_map(|(lot, user)| Ask::View { lot, user }),
@@ -319,8 +319,9 @@ impl House {
                 let extend = ledger.extend(id(lot), *ends_at);
                 with!(with!(extend, by, by), reason, reason).await.map(drop)
             }
-            Ask::Void { lot, bid, reason } => {
-                ledger.void_bid(id(lot), *bid, reason.0.as_str()).await.map(drop)
+            Ask::Void { lot, bid, by, reason } => {
+                let void = ledger.void_bid(id(lot), *bid, reason.0.as_str());
+                with!(void, by, by).await.map(drop)
             }
             Ask::Cancel { lot, by } => with!(ledger.cancel(id(lot)), by, by).await.map(drop),
             Ask::Collect { user, currency } => {

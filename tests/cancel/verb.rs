@@ -140,7 +140,7 @@ impl Verb {
                 send!(ledger.extend(*auction, DateTime::UNIX_EPOCH + TimeDelta::days(30_000)))
             }
             Self::Cancel => send!(ledger.cancel(*auction)),
-            Self::VoidBid => send!(ledger.void_bid(*auction, 3, "a mistake")),
+            Self::VoidBid => send!(ledger.void_bid(*auction, 3, "a mistake").by("sam")),
             Self::Take => send!(ledger.take(*auction, "bob", 600.into())),
             Self::SealedBid => send!(ledger.place_bid(*auction, "bob", 30.into())),
             Self::SettleSealed => send!(ledger.settle(*auction)),

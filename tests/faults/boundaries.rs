@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use auction_ledger::unit_of_work::Retry;
-use auction_ledger::{AuctionId, AuctionLedger, ManualClock};
+use auction_ledger::{AuctionId, AuctionLedger, AuctionTerms, ManualClock};
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::DatabaseConnection;
 
-use super::{Log, Result, Wish, audit, close_the_house, is_unknown, on_servers, terms};
+use super::{Log, Result, WON, Wish, audit, close_the_house, is_unknown, on_servers, terms};
 use crate::support::link::{Cut, Link};
 use crate::support::{Books, Database, World};
 
@@ -23,9 +23,14 @@ pub(super) enum Verb {
     Settle,
     CloseEarly,
     Cancel,
+    /// Of the leader: another one leads again, and holds again.
+    VoidBid,
+    SealedBid,
+    /// With a loser, who is released first.
+    SettleSealed,
 }
 
-pub(super) const VERBS: [Verb; 8] = [
+pub(super) const VERBS: [Verb; 11] = [
     Verb::Deposit,
     Verb::Withdraw,
     Verb::Open,
@@ -34,6 +39,9 @@ pub(super) const VERBS: [Verb; 8] = [
     Verb::Settle,
     Verb::CloseEarly,
     Verb::Cancel,
+    Verb::VoidBid,
+    Verb::SealedBid,
+    Verb::SettleSealed,
 ];
 
 /// A ledger whose connection does not fail, for what comes before.
@@ -84,15 +92,44 @@ impl House {
             }
             Verb::CloseEarly => Wish::CloseEarly { auction: self.led().await? },
             Verb::Cancel => Wish::Cancel { auction: self.led().await? },
+            Verb::VoidBid => {
+                let auction = self.led().await?;
+                self.bid(auction, "bob", 15).await?;
+                Wish::VoidBid { auction, bid: 3 }
+            }
+            Verb::SealedBid => {
+                Wish::Bid { auction: self.sealed().await?, user: bob(), amount: 15.into() }
+            }
+            Verb::SettleSealed => {
+                let auction = self.sealed().await?;
+                self.bid(auction, "bob", 15).await?;
+                self.clock.advance(TimeDelta::hours(1));
+                Wish::Settle { auction }
+            }
         })
+    }
+
+    /// A sealed auction on which ann has bid.
+    async fn sealed(&self) -> Result<AuctionId> {
+        let terms = AuctionTerms::sealed_second_price(WON, 10.into());
+        let terms = terms.ends_at(self.clock.now() + TimeDelta::hours(1));
+        let opened = self.log.send(&self.ledger, Wish::Open { seller: "sam".to_owned(), terms });
+        let auction = opened.await?.auction.expect("the opening says which");
+        self.bid(auction, "ann", 10).await?;
+        Ok(auction)
+    }
+
+    async fn bid(&self, auction: AuctionId, user: &str, amount: i64) -> Result {
+        let bid = Wish::Bid { auction, user: user.to_owned(), amount: amount.into() };
+        self.log.send(&self.ledger, bid).await?;
+        Ok(())
     }
 
     async fn led(&self) -> Result<AuctionId> {
         let terms = terms().buy_now(30.into()).ends_at(self.clock.now() + TimeDelta::hours(1));
         let opened = self.log.send(&self.ledger, Wish::Open { seller: "sam".to_owned(), terms });
         let auction = opened.await?.auction.expect("the opening says which");
-        let bid = Wish::Bid { auction, user: "ann".to_owned(), amount: 10.into() };
-        self.log.send(&self.ledger, bid).await?;
+        self.bid(auction, "ann", 10).await?;
         Ok(auction)
     }
 
@@ -182,6 +219,46 @@ on_servers! {
                 assert!(boundaries >= 6, "{verb:?} claims its key and keeps its answer, too: {boundaries}");
             }
         }
+        house.close().await?;
+    }
+
+    /// Each batch is cut at each of its boundaries, and the next call goes on where the last one that was stored has come to.
+    async fn a_settlement_in_batches_cut_anywhere_releases_each_bid_once(world: &World) {
+        let house = House::new(world).await?;
+        let auction = house.sealed().await?;
+        // With ann's, two batches of 200 to release, and the winner.
+        for bidder in 0..400 {
+            let user = format!("bidder {bidder}");
+            let deposit = Wish::Deposit { user: user.clone(), amount: 1_000 };
+            house.log.send(&house.ledger, deposit).await?;
+            house.bid(auction, &user, 20 + bidder).await?;
+        }
+        house.clock.advance(TimeDelta::hours(1));
+        let (mut calls, mut batches) = (0, Vec::new());
+        'batches: loop {
+            for n in 0.. {
+                let link = Link::to_url(&house.url).await;
+                let pool = house.database.connect(link.url(), 2).await;
+                let ledger = house.behind(&pool).retry(Retry::new().attempts(1));
+                link.cut_nth(n, if (n + batches.len()).is_multiple_of(2) { Cut::BeforeRequest } else { Cut::BeforeReply });
+                let settled = ledger.settle(auction).await;
+                pool.close().await?;
+                calls += 1;
+                assert!(link.cuts() > 0 || settled.is_ok(), "{settled:?}");
+                let Ok(settled) = settled else { continue };
+                batches.push(n);
+                if !settled.releasing {
+                    break 'batches;
+                }
+                break;
+            }
+        }
+        println!("{calls} calls, of which these were stored: {batches:?}");
+        assert!(calls > 2 * batches.len(), "it was to be cut in between");
+        let books = house.audit().await?;
+        assert!(books.sealed_bids.iter().all(|bid| bid.released_by.is_some()));
+        assert_eq!(books.sealed_bids.len(), 401);
+        assert!(books.wallets.iter().all(|wallet| wallet.held == 0));
         house.close().await?;
     }
 

@@ -6,7 +6,7 @@ use auction_ledger::{AuctionId, AuctionLedger, Error, Rejection};
 use chrono::TimeDelta;
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 
-use super::boundaries::House;
+use super::boundaries::{House, VERBS};
 use super::child::{self, Process};
 use super::load::Dice;
 use super::{Answer, Log, Result, Wish, audit, close_the_house, on_servers, terms, until};
@@ -245,7 +245,7 @@ on_every_backend! {
         let house = House::new(world).await?;
         let mut latest = house.clock.now();
         for _ in 0..scale(60) {
-            let verb = super::boundaries::VERBS[dice.roll(8) as usize];
+            let verb = VERBS[dice.roll(VERBS.len() as u64) as usize];
             let wish = house.wish(verb).await?;
             latest = latest.max(house.clock.now());
             // Up to 45 minutes back: within the hour that an auction is open.

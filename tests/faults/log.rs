@@ -27,6 +27,7 @@ pub(super) enum Wish {
     Settle { auction: AuctionId },
     CloseEarly { auction: AuctionId },
     Cancel { auction: AuctionId },
+    VoidBid { auction: AuctionId, bid: i64 },
 }
 
 /// What an `Ok` said.
@@ -350,6 +351,10 @@ impl Wish {
             }
             Self::Cancel { auction } => {
                 let done = sent!(ledger.cancel(auction).reason(note), key, within);
+                Answer::of_command(auction, done.seq, done.operation)
+            }
+            Self::VoidBid { auction, bid } => {
+                let done = sent!(ledger.void_bid(auction, bid, note), key, within);
                 Answer::of_command(auction, done.seq, done.operation)
             }
         })

@@ -202,4 +202,5 @@ macro_rules! on_postgres {
     )* };
 }
 
-use {on_postgres, on_servers, test_on_server};
+use on_postgres;
+pub(crate) use {on_servers, test_on_server};

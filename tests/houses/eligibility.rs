@@ -48,7 +48,42 @@ async fn guarded(
     Ok((ledger.clone().eligibility_check(bans.clone()), bans))
 }
 
+/// Says the same of everybody.
+struct Everybody(Eligibility);
+
+#[async_trait::async_trait]
+impl EligibilityCheck for Everybody {
+    async fn eligibility(
+        &self,
+        _: &UnitOfWork,
+        _: AuctionId,
+        _: &UserId,
+    ) -> Result<Eligibility, Error> {
+        Ok(self.0)
+    }
+}
+
 on_every_backend! {
+    async fn lists_and_deposits_are_asked_about_before_any_price(world: &World) {
+        let (host, _) = ledger(world);
+        charge(&host, &["ann"], 1_000).await?;
+        let auction = open(&host, automatic()).await?;
+        let (few, enough) = (10.into(), 100.into());
+        let deposit = |held| Eligibility::Deposit { required: enough, held };
+        for why in [Eligibility::NotOnList, deposit(few)] {
+            let ledger = host.clone().eligibility_check(Everybody(why));
+            let refused = rejection(ledger.place_bid(auction, "ann", 1.into()).await);
+            assert_eq!(refused, Rejection::NotEligible { why });
+        }
+        for may in [Eligibility::Eligible, deposit(enough)] {
+            let ledger = host.clone().eligibility_check(Everybody(may));
+            let refused = rejection(ledger.place_bid(auction, "ann", 1.into()).await);
+            assert!(matches!(refused, Rejection::BelowMinimum { .. }), "{refused:?}");
+        }
+        assert_eq!(host.auction(auction).await?.price, None);
+        books(world, &host).await?;
+    }
+
     async fn whoever_is_banned_neither_bids_nor_buys(world: &World) {
         let (ledger, _) = ledger(world);
         let (ledger, bans) = guarded(&ledger, world.db()).await?;

@@ -1,10 +1,11 @@
-use auction_ledger::entity::{entry, house};
+use auction_ledger::entity::{entry, house, wallet};
 use auction_ledger::{AuctionTerms, Currency, HouseShare, Rejection};
 use rust_decimal::Decimal;
 use sea_orm::EntityTrait;
 
 use super::{WON, automatic, balance, books, charge, end, ledger, open, rejection};
-use crate::support::{on_every_backend, race};
+use crate::faults::on_servers;
+use crate::support::{Books, on_every_backend, race};
 
 on_every_backend! {
     /// Premium 10 % of 100 makes 110; the fee of 5 % leaves the seller 95; the rest is the house's.
@@ -106,5 +107,32 @@ on_every_backend! {
         assert_eq!(balance(&ledger, "the house").await?, (224, 0));
         assert_eq!(house::Entity::find().all(world.db()).await?.len(), 32);
         books(world, &ledger).await?;
+    }
+}
+
+on_servers! {
+    /// Whoever has the house's wallet keeps no sale waiting: its share is set aside in a row of its own.
+    async fn a_settlement_does_not_wait_for_the_wallet_of_the_house(world: &World) {
+        let (ledger, clock) = ledger(world);
+        charge(&ledger, &["ann", "the house"], 1_000).await?;
+        let terms = automatic().fee(HouseShare::basis_points(10_00)).premium(HouseShare::basis_points(10_00));
+        let auction = open(&ledger, terms).await?;
+        ledger.place_bid(auction, "ann", 100.into()).await?;
+        clock.set(end());
+        let books = Books::read(world.db()).await?;
+        let house = books.wallets.iter().find(|row| row.owner == b"the house").expect("it was charged").id;
+        let settled = ledger.atomic(async |uow| {
+            uow.lock_one::<wallet::Entity>(house).await?;
+            let settling = tokio::spawn({
+                let ledger = ledger.clone();
+                async move { ledger.settle(auction).await }
+            });
+            // It would wait for this unit of work, which waits for it.
+            let settled = tokio::time::timeout(std::time::Duration::from_secs(20), settling).await;
+            settled.expect("it does not wait").expect("it does not panic")
+        });
+        assert!(settled.await?.into_value().sold.is_some());
+        assert_eq!(ledger.collect_house("the house", WON).await?, 2.into());
+        super::books(world, &ledger).await?;
     }
 }

@@ -5,7 +5,9 @@ use std::error::Error;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use auction_ledger::{AuctionLedger, AuctionTerms, EventKind, ManualClock, RecordingSink};
+use auction_ledger::{
+    AuctionLedger, AuctionState, AuctionTerms, EventKind, ManualClock, RecordingSink,
+};
 use chrono::TimeDelta;
 use rust_decimal::Decimal;
 use sea_orm::{ConnectOptions, Database, DatabaseConnection};
@@ -80,10 +82,18 @@ impl Story {
         assert!(self.ask(ledger.place_bid(auction, "bob", 7_000.into())).await);
         let now = ledger.auction(auction).await?;
         self.seen.push(format!("{now:?} {}", serde_json::to_string(&now)?));
-        self.ask(ledger.auction_for(auction, "bob")).await;
+        for user in ["bob", "sam", "nobody"] {
+            self.ask(ledger.auction_for(auction, user)).await;
+        }
+        self.ask(ledger.auctions(AuctionState::Open)).await;
         self.ask(ledger.bids(auction)).await;
+        // Whoever acts on it is told no more.
+        self.ask(ledger.extend(auction, end() + TimeDelta::minutes(1)).reason("rain")).await;
+        assert!(!self.ask(ledger.cancel(auction).by("sam")).await);
+        assert!(!self.ask(ledger.accept_below_reserve(auction).by("sam")).await);
+        assert!(self.ask(ledger.void_bid(auction, 6, "a mistake").by("sam")).await);
         self.ask(ledger.acts(auction)).await;
-        self.clock.set(end());
+        self.clock.set(end() + TimeDelta::minutes(1));
         let settlement = ledger.settle(auction).await?;
         self.seen.push(format!("{settlement:?} {}", serde_json::to_string(&settlement)?));
         assert!(settlement.sold.is_some());
@@ -107,7 +117,11 @@ impl Story {
             self.ask(ledger.auction_for(auction, user)).await;
             self.ask(ledger.entries(user, WON)).await;
             self.ask(ledger.wallet(user, WON)).await;
+            self.ask(ledger.holds(user, WON)).await;
+            self.ask(ledger.balance_at(user, WON, later)).await;
         }
+        self.ask(ledger.auctions(AuctionState::Sold)).await;
+        self.ask(ledger.audit()).await;
         self.ask(ledger.bids(auction)).await;
         self.ask(ledger.acts(auction)).await;
         Ok(())
@@ -116,7 +130,7 @@ impl Story {
     /// The events for everybody, and for others than ann.
     async fn told(&mut self) -> Result<()> {
         let mut bids = 0;
-        for event in self.sink.wait_for(18).await {
+        for event in self.sink.wait_for(22).await {
             if event.recipient().is_none_or(|user| user.as_str() != "ann") {
                 self.seen.push(format!("{event:?} {}", serde_json::to_string(&event)?));
                 let kinds =

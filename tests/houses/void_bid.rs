@@ -65,11 +65,13 @@ on_every_backend! {
         }
         // Bob can pay neither of his bids any more.
         ledger.withdraw("bob", WON, 75.into()).await?;
-        let voided = ledger.void_bid(auction, 5, "a fraud").await?;
+        let voided = ledger.void_bid(auction, 5, "a fraud").by("sam").await?;
         assert_eq!((voided.leader, voided.price), (Some(user("ann")), Some(20.into())));
         assert_eq!(voided.skipped, [4, 3]);
         assert_eq!(balance(&ledger, "ann").await?, (80, 20));
-        let kinds: Vec<_> = ledger.acts(auction).await?.iter().map(|act| (act.seq, act.kind, act.bid)).collect();
+        let acts = ledger.acts(auction).await?;
+        assert!(acts[1..].iter().all(|act| act.user == Some(user("sam"))), "each says who: {acts:?}");
+        let kinds: Vec<_> = acts.iter().map(|act| (act.seq, act.kind, act.bid)).collect();
         assert_eq!(kinds[1..], [
             (6, Kind::BidVoided, Some(5)), (7, Kind::BidSkipped, Some(4)), (8, Kind::BidSkipped, Some(3)),
         ]);
@@ -122,6 +124,12 @@ on_every_backend! {
         assert_eq!(act.reason.as_deref(), Some("no show last time"));
         // Ann holds 50 again here, and 50 on the sealed one.
         assert_eq!((balance(&ledger, "bob").await?, balance(&ledger, "ann").await?), ((1_000, 0), (900, 100)));
+        // Whoever has made all bids void can cancel: nobody leads.
+        let other = open(&ledger, automatic()).await?;
+        ledger.place_bid(other, "bob", 20.into()).await?;
+        assert_eq!(rejection(ledger.cancel(other).by("sam").await), Rejection::HasBids);
+        by(other, 2, "sam").await?;
+        ledger.cancel(other).by("sam").await?;
         clock.set(end());
         assert!(matches!(rejection(by(auction, 2, "sam").await), Rejection::Ended { .. }));
         // The house still can.

@@ -1,6 +1,8 @@
 //! Who is refused what: deposits, withdrawals and openings. See `refusals`.
 
-use auction_ledger::{AmountError, AuctionTerms, Error, Rejection, TermsError, TextError};
+use auction_ledger::{
+    AmountError, AuctionTerms, Availability, Error, Rejection, TermsError, TextError,
+};
 use chrono::TimeDelta;
 use rust_decimal::Decimal;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr};
@@ -122,6 +124,14 @@ on_every_backend! {
             (ask("eve", &format!("\0{}", "é".repeat(200)), &nothing), text("title", long)),
             (ask("eve", "a\0", &nothing), text("title", TextError::ContainsNul)),
             (ask("eve", "a", &nothing), TermsError::MissingEnd.into()),
+            (
+                ask("eve", "a", &AuctionTerms::fixed_price(WON, zero).buy_now_until(Availability::Always).ends_at(start())),
+                TermsError::NeedsBids { what: "a buy-now price" }.into(),
+            ),
+            (
+                ask("eve", "a", &english(zero, zero).buy_now_until(Availability::Always).ends_at(start())),
+                TermsError::NeedsSetting { what: "an availability of the buy-now price", needs: "a buy-now price" }.into(),
+            ),
         ]);
         let past = |terms: AuctionTerms| terms.ends_at(start());
         for (wrong, error) in bad_amounts() {

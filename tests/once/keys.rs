@@ -32,6 +32,34 @@ on_every_backend! {
         }
     }
 
+    /// Another amount, another end, another bid, another reason is another request.
+    async fn what_the_houses_do_is_done_once_too(world: &World) {
+        let (ledger, _, _) = house(world).await?;
+        let hour = chrono::TimeDelta::hours(1);
+        let mut auctions = Vec::new();
+        for _ in 0..5 {
+            let terms = terms().reserve(800.into());
+            let auction = ledger.open_auction("sam", "a lamp", terms).await?.id;
+            ledger.place_bid(auction, "ann", 100.into()).await?;
+            auctions.push(auction);
+        }
+        macro_rules! once {
+            ($name:literal: $request:expr, and not $other:expr) => {
+                let first = $request.key($name).await?;
+                let before = Books::read(world.db()).await?;
+                assert_eq!($request.key($name).await?, first, $name);
+                assert!(conflict($other.key($name).await), $name);
+                unchanged(world, &before).await?;
+            };
+        }
+        once!("lower": ledger.lower_reserve(auctions[0], 700.into()), and not ledger.lower_reserve(auctions[0], 600.into()));
+        once!("accept": ledger.accept_below_reserve(auctions[1]), and not ledger.accept_below_reserve(auctions[1]).reason("why"));
+        once!("extend": ledger.extend(auctions[2], end() + hour), and not ledger.extend(auctions[2], end() + hour * 2));
+        once!("void": ledger.void_bid(auctions[3], 2, "a"), and not ledger.void_bid(auctions[3], 3, "a"));
+        once!("void again": ledger.cancel(auctions[3]), and not ledger.void_bid(auctions[3], 2, "a"));
+        once!("take": ledger.take(auctions[4], "ann", 1_000.into()), and not ledger.take(auctions[4], "ann", 1_001.into()));
+    }
+
     async fn without_a_key_a_command_sent_twice_is_two_commands(world: &World) {
         let (ledger, _, auction) = house(world).await?;
         Ask::Deposit(5).send(&ledger, auction, None).await?;

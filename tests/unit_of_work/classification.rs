@@ -263,6 +263,20 @@ on_postgres! {
 }
 
 on_postgres! {
+    /// What a server says that goes down, starts, has crashed, or has no room. It is said here by a statement.
+    async fn a_server_that_serves_nobody_is_told(world: &World) {
+        for (codes, expected) in [
+            (&["57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "08006", "08003"][..], ErrorKind::ConnectionLost),
+            (&["53300"], ErrorKind::TooManyConnections),
+            (&["53100", "53200"], ErrorKind::Full),
+        ] {
+            for code in codes {
+                let raise = format!("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$");
+                assert_eq!(kind(world.db(), &raise).await, expected, "{code}");
+            }
+        }
+    }
+
     /// The pool waits for room, and says in the end that there was none.
     async fn an_account_without_room_for_a_connection_times_out(world: &World) {
         let admin = world.db();
@@ -280,6 +294,19 @@ on_postgres! {
 }
 
 on_mariadb! {
+    async fn a_server_that_serves_nobody_is_told_by_its_number(world: &World) {
+        for (numbers, expected) in [
+            (&[1047, 1053, 1077, 1079, 1152, 1184, 1927, 2006, 2013][..], ErrorKind::ConnectionLost),
+            (&[1040, 1203, 1226], ErrorKind::TooManyConnections),
+            (&[1021, 1041, 1114], ErrorKind::Full),
+        ] {
+            for number in numbers {
+                let raise = format!("SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {number}");
+                assert_eq!(kind(world.db(), &raise).await, expected, "{number}");
+            }
+        }
+    }
+
     /// There the pool tells at once.
     async fn an_account_without_room_for_a_connection_is_told(world: &World) {
         let admin = world.db();
@@ -296,8 +323,9 @@ on_mariadb! {
         assert_eq!(refused.kind(), Some(ErrorKind::TooManyConnections));
         assert!(matches!(refused.refusal(), Error::Begin { .. }) && refused.refusal().is_retryable());
         first.rollback().await?;
-        // Tried again until there is room: the pool has the first one back.
-        pool.atomic(async |_| Ok::<_, Failure>(())).await?.stored();
+        // Tried again until the pool has the first one back.
+        let retry = auction_ledger::unit_of_work::Retry::new().attempts(100);
+        retry.atomic(pool.unit_of_work(), async |_| Ok::<_, Failure>(())).await?.stored();
         pool.close().await?;
         admin.execute_unprepared(&format!("DROP USER {name}")).await?;
     }

@@ -7,7 +7,7 @@ use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, QueryResult};
 
 use super::finding::{Balance, Conservation};
 use super::read;
-use crate::entity::{auction, entry, house, wallet};
+use crate::entity::{entry, house, wallet};
 use crate::error::Error;
 use crate::unit_of_work::UnitOfWork;
 
@@ -33,16 +33,8 @@ pub(super) async fn count(uow: &UnitOfWork) -> Result<Vec<Conservation>, Error> 
         .and_where(Expr::col(entry::Column::Kind).is_in(border.map(|kind| kind.to_value())))
         .take();
     let waiting = Query::select()
-        .columns([
-            (auction::Entity, auction::Column::Currency),
-            (auction::Entity, auction::Column::Exponent),
-        ])
-        .column(house::Column::Amount)
+        .columns([house::Column::Currency, house::Column::Exponent, house::Column::Amount])
         .from(house::Entity)
-        .inner_join(
-            auction::Entity,
-            Expr::col(auction::Column::Id).equals(house::Column::AuctionId),
-        )
         .and_where(Expr::col(house::Column::CollectedBy).is_null())
         .take();
     let totals = uow.fold(backend.build(&wallets), Totals::default(), Totals::hold).await?;

@@ -175,7 +175,8 @@ pub enum Finding {
         /// The wallet.
         wallet: WalletId,
     },
-    /// A row names an auction that does not exist. Told once for its bids, once for its acts and once for its entries.
+    /// A row names an auction that does not exist. Told once for its bids, once for its acts, once for its entries and
+    /// once for the house's share.
     #[error("{referrer} names auction {auction}, which does not exist")]
     MissingAuction {
         /// The first row that names it.
@@ -245,6 +246,8 @@ pub enum Record {
         /// Its number.
         seq: i64,
     },
+    /// What a sale has set aside for the house.
+    HouseShare(AuctionId),
     /// An entry of the journal.
     Entry {
         /// The wallet that it is filed under.
@@ -260,6 +263,7 @@ impl fmt::Display for Record {
             Self::Auction(auction) => write!(f, "auction {auction}"),
             Self::Bid { auction, seq } => write!(f, "bid {seq} of auction {auction}"),
             Self::Act { auction, seq } => write!(f, "act {seq} of auction {auction}"),
+            Self::HouseShare(auction) => write!(f, "the house's share of auction {auction}"),
             Self::Entry { wallet, seq } => write!(f, "entry {seq} of wallet {wallet}"),
         }
     }
@@ -271,7 +275,7 @@ impl fmt::Display for Record {
 /// seller has received it. Nobody has paid or received anything for an auction that is not sold.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error(
-    "auction {auction} is {}: price {}, sold price {}, leader {}, winner {}, paid {paid}, received {received}, astray {astray}",
+    "auction {auction} is {}: price {}, sold price {}, leader {}, winner {}, paid {paid}, received {received}, the house {house}, astray {astray}",
     if *.sold { "sold" } else { "not sold" },
     or_none(.price), or_none(.sold_price), or_none(.leader), or_none(.winner)
 )]

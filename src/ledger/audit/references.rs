@@ -11,7 +11,7 @@ use super::finding::{Finding, Record};
 use super::report::Findings;
 use super::{Scope, Span, read};
 use crate::entity::sealed_bid::{self, Column as SealedBid};
-use crate::entity::{act, auction, bid, wallet};
+use crate::entity::{act, auction, bid, house, wallet};
 use crate::error::Error;
 use crate::unit_of_work::UnitOfWork;
 
@@ -19,6 +19,7 @@ type Row = fn(i64, i64) -> Record;
 
 const AUCTION: Row = |auction, _| Record::Auction(auction.into());
 const ACT: Row = |auction, seq| Record::Act { auction: auction.into(), seq };
+const HOUSE: Row = |auction, _| Record::HouseShare(auction.into());
 const BID: Row = |auction, seq| Record::Bid { auction: auction.into(), seq };
 
 /// Audits what the auctions of a range, their acts and their bids refer to.
@@ -45,6 +46,7 @@ pub(super) async fn audit(
         (of_act::<auction::Entity>(covered, act::Column::AuctionId, auction::Column::Id), ACT),
         (of_bid::<auction::Entity>(covered, bid::Column::AuctionId, auction::Column::Id), BID),
         (of_sealed_bid::<auction::Entity>(covered, SealedBid::AuctionId, auction::Column::Id), BID),
+        (of_house(covered), HOUSE),
     ] {
         for ((_, auction), referrer) in missing(uow, scope, [to_auctions], findings).await? {
             findings.push(Finding::MissingAuction { referrer, auction: auction.into() });
@@ -123,6 +125,11 @@ where
 {
     let columns = [SealedBid::AuctionId, SealedBid::Seq, column];
     dangling::<sealed_bid::Entity, T>(covered, columns, target)
+}
+
+fn of_house(covered: Span) -> SelectStatement {
+    let auction = house::Column::AuctionId;
+    dangling::<house::Entity, auction::Entity>(covered, [auction; 3], auction::Column::Id)
 }
 
 /// The rows of a range that name a row of `T` that is not there: the auction, the number, and the id that they name.

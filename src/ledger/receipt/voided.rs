@@ -38,7 +38,7 @@ impl VoidedLot<'_> {
             standing = standing.moved(standing.state, standing.last_at);
             let operation = OperationId::new();
             let skipped = act_of_house(act::Kind::BidSkipped, self.lot.id, &standing, operation);
-            acts.push(act::Model { bid_seq: Some(*bid), ..skipped });
+            acts.push(act::Model { wallet_id, bid_seq: Some(*bid), ..skipped });
         }
         (acts, standing)
     }
