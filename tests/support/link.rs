@@ -207,8 +207,15 @@ async fn carry(client: TcpStream, server: TcpStream, wire: Arc<Wire>) {
                 if to_server.write_all(&request[..length]).await.is_err() {
                     return;
                 }
-                if cut == Some(Cut::BeforeReply) {
-                    _ = from_server.read(&mut reply).await;
+                // A long request comes in pieces, and is not answered before its last one.
+                while cut == Some(Cut::BeforeReply) {
+                    tokio::select! {
+                        _ = from_server.read(&mut reply) => return,
+                        read = from_client.read(&mut request) => {
+                            let Ok(length @ 1..) = read else { return };
+                            _ = to_server.write_all(&request[..length]).await;
+                        }
+                    }
                 }
                 if cut.is_some() {
                     return;
