@@ -236,8 +236,9 @@ on_servers! {
         house.clock.advance(TimeDelta::hours(1));
         let (mut calls, mut batches) = (0, Vec::new());
         'batches: loop {
-            // The first request is the ping of a connection that has been used, and no settlement's.
-            for n in 1.. {
+            // Before them come pings, of a connection that comes back and of one that is taken again: a pool that finds it cut
+            // makes another one, and the settlement hears of nothing.
+            for n in 3.. {
                 let link = Link::to_url(&house.url).await;
                 let pool = house.database.connect(link.url(), 1).await;
                 let ledger = house.behind(&pool).retry(Retry::new().attempts(1));
