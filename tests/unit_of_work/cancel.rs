@@ -238,11 +238,11 @@ on_servers! {
         let db = things(world).await?;
         let link = Link::to(world).await;
         let pool = pool(link.url(), 1, |_| {}).await;
-        link.delay(Duration::from_millis(20));
+        link.delay(Duration::from_millis(40));
         for run in 0..scale(15) as i32 {
             let work = pool.atomic(async |uow| insert(uow, 1_000).await);
             // Within the acquire's ping, BEGIN, or MariaDB's SET TRANSACTION, as the runs go on.
-            let cut = timeout(Duration::from_millis(3 * run as u64), work).await;
+            let cut = timeout(Duration::from_millis(6 * run as u64), work).await;
             assert!(cut.is_err(), "the link is not slow");
             super::assert_clean(world, &pool, run).await?;
         }
@@ -258,6 +258,7 @@ on_servers! {
         let pool = pool(link.url(), 1, |_| {}).await;
         pool.atomic(async |uow| insert(uow, -1).await).await?.stored();
         link.delay(Duration::from_millis(20));
+        let mut cuts = 0;
         for run in 0..16 {
             let log = Log::default();
             let failed = pool.atomic(async |uow| {
@@ -280,7 +281,7 @@ on_servers! {
                 })
             });
             let cut = matches!(failed.await, Err(Failure::Failed));
-            assert!(cut || run > 10, "the link is not slow: {run}");
+            cuts += usize::from(cut);
             assert_eq!(log.entries(), ["after_rollback Failed"], "after run {run}");
             // The next user, in every kind of statement.
             let seen = number(
@@ -298,6 +299,7 @@ on_servers! {
             assert_eq!(prepared(&pool, 9_000 + run).await?, 9_000 + run);
             super::assert_clean(world, &pool, run).await?;
         }
+        assert!(cuts > 4, "the link is not slow: {cuts}");
         link.delay(Duration::ZERO);
         pool.close().await?;
         assert_eq!(numbers(db).await?.len(), 17);
@@ -310,6 +312,7 @@ on_servers! {
         let pool = pool(link.url(), 1, |_| {}).await;
         pool.atomic(async |uow| insert(uow, -1).await).await?.stored();
         link.delay(Duration::from_millis(20));
+        let mut cuts = 0;
         let done = pool.atomic(async |uow| {
             for run in 0..13 {
                 let inner = uow.atomic(async |uow| {
@@ -317,7 +320,8 @@ on_servers! {
                     let cut =
                         timeout(Duration::from_millis(3 * run as u64), prepared(uow, 5_000 + run))
                             .await;
-                    assert!(cut.is_err());
+                    // On a busy machine the last ones may be answered before the time is up.
+                    cuts += usize::from(cut.is_err());
                     Err::<(), _>(Failure::Failed)
                 });
                 assert!(matches!(inner.await, Err(Failure::Failed)));
@@ -332,6 +336,7 @@ on_servers! {
             Ok::<_, Failure>(())
         });
         done.await?.stored();
+        assert!(cuts > 4, "the link is not slow: {cuts}");
         link.delay(Duration::ZERO);
         pool.close().await?;
         assert_eq!(numbers(db).await?, (-1..13).collect::<Vec<_>>());
