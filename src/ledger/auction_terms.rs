@@ -195,7 +195,8 @@ impl AuctionTerms {
         self
     }
 
-    /// How long the [`buy_now`](Self::buy_now) price, without which it is refused, is offered: houses differ in all four. Default: until the price reaches it.
+    /// How long the [`buy_now`](Self::buy_now) price, without which it is refused, is offered: houses differ in all four. Default:
+    /// until the price reaches it.
     #[must_use]
     pub fn buy_now_until(mut self, until: Availability) -> Self {
         self.buy_now_until = Some(until);

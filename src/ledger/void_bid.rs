@@ -176,7 +176,7 @@ impl Ballots {
             };
             // Whoever is going to be refused reads no bids, and locks nobody's wallet.
             if let Some(user) = &command.user
-                && !is_seller(uow, lot, user).await?
+                && !may_be_seller(uow, lot, user).await?
             {
                 continue;
             }
@@ -225,10 +225,11 @@ impl Ballots {
     }
 }
 
-/// Whether an auction is a user's. Whose a wallet is never changes.
-async fn is_seller(uow: &UnitOfWork, lot: &Lot, user: &UserId) -> Result<bool, Error> {
+/// Whether an auction may be a user's. Whose a wallet is never changes, so it is read without a lock; a snapshot of the host's
+/// that is older than the wallet does not show it, and then the rules decide.
+async fn may_be_seller(uow: &UnitOfWork, lot: &Lot, user: &UserId) -> Result<bool, Error> {
     let seller = wallet::Entity::find_by_id(lot.standing.seller.get()).one(uow).await?;
-    Ok(seller.is_some_and(|seller| seller.owner == user.as_bytes()))
+    Ok(seller.is_none_or(|seller| seller.owner == user.as_bytes()))
 }
 
 /// Under lock, so that no snapshot of the host's shows what was there before.
