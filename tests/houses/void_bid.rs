@@ -1,10 +1,12 @@
 //! A bid that is void: the auction stands as if it had never been.
 
 use auction_ledger::entity::act::Kind;
-use auction_ledger::{AuctionTerms, EventKind, HouseShare, RecordingSink, Rejection};
+use auction_ledger::{AuctionTerms, Error, EventKind, HouseShare, RecordingSink, Rejection};
+use sea_orm::IsolationLevel;
 
 use super::{WON, automatic, balance, books, charge, end, ledger, open, rejection, user};
-use crate::support::on_every_backend;
+use crate::faults::on_servers;
+use crate::support::{Database, on_every_backend};
 
 on_every_backend! {
     async fn the_best_of_the_others_leads_again(world: &World) {
@@ -174,6 +176,32 @@ on_every_backend! {
         let sale = ledger.settle(auction).await?.sold.expect("ann is left");
         assert_eq!((sale.winner, sale.price), (user("ann"), 10.into()));
         assert_eq!(ledger.bids(auction).await?.len(), 1);
+        books(world, &ledger).await?;
+    }
+}
+
+on_servers! {
+    /// The host's snapshot is older than the seller's wallet and the auction: MariaDB's locks see both, PostgreSQL's neither.
+    async fn a_snapshot_of_the_host_makes_no_seller_a_stranger(world: &World) {
+        let (ledger, _clock) = ledger(world);
+        charge(&ledger, &["ann"], 1_000).await?;
+        let root = ledger.unit_of_work().isolation(IsolationLevel::RepeatableRead);
+        let voided = root.atomic(async |uow| {
+            ledger.wallet("ann", WON).within(uow).await?;
+            let other = ledger.clone();
+            let opened = tokio::spawn(async move {
+                let auction = open(&other, automatic()).await?;
+                other.place_bid(auction, "ann", 50.into()).await?;
+                Ok::<_, Error>(auction)
+            });
+            let auction = opened.await.expect("it does not panic")?;
+            Ok::<_, Error>(ledger.void_bid(auction, 2, "a mistake").by("sam").within(uow).await)
+        });
+        let voided = voided.await?.into_value();
+        match world.database() {
+            Database::Mariadb => assert_eq!(voided?.bidder.as_str(), "ann"),
+            _ => assert!(matches!(voided, Err(Error::UnknownAuction { .. })), "{voided:?}"),
+        }
         books(world, &ledger).await?;
     }
 }
