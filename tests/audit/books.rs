@@ -215,7 +215,7 @@ on_every_backend! {
         let counted = scans.clone();
         db.set_metric_callback(move |info| {
             let sql = &info.statement.sql;
-            if sql.contains("al_entry") && sql.replace(['"', '`'], "").contains("WHERE auction_id BETWEEN") {
+            if sql.contains("al_entry") && sql.replace(['"', '`', '('], "").contains("WHERE auction_id BETWEEN") {
                 counted.fetch_add(1, Ordering::SeqCst);
             }
         });

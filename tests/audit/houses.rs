@@ -1,7 +1,8 @@
 //! What the rules of a house add to the books: sealed bids, and what sales set aside for the house.
 
 use auction_ledger::{
-    AuctionLedger, AuctionTerms, Error, Finding, HouseShare, ManualClock, Record,
+    AuctionId, AuctionLedger, AuctionTerms, Error, Finding, HouseShare, ManualClock, OperationId,
+    Record,
 };
 use chrono::TimeDelta;
 
@@ -55,7 +56,7 @@ on_every_backend! {
         vandal.does([format!("INSERT INTO al_house VALUES (999, 'KRW', 0, 5, {operation}, 1, NULL)")]).await?;
         let report = AuctionLedger::new(world.db().clone()).audit().await?;
         let [missing, conservation] = report.findings.as_slice() else { panic!("{report:?}") };
-        let auction = auction_ledger::AuctionId::from(999);
+        let auction = AuctionId::from(999);
         assert_eq!(*missing, Finding::MissingAuction { referrer: Record::HouseShare(auction), auction });
         assert!(matches!(conservation, Finding::Conservation(_)), "the money is nobody's: {conservation:?}");
     }
@@ -86,5 +87,62 @@ on_every_backend! {
             );
             assert!(matches!(conservation, Finding::Conservation(_)), "{conservation:?}");
         }
+    }
+
+    async fn a_void_of_a_bid_that_is_not_there(world: &World) {
+        let ledger = ledger(world).await?;
+        let ends_at = start() + TimeDelta::hours(1);
+        let english = AuctionTerms::english(WON, 10.into(), 1.into()).ends_at(ends_at);
+        let sealed = AuctionTerms::sealed_first_price(WON, 10.into()).ends_at(ends_at);
+        let mut auctions = Vec::new();
+        for terms in [english, sealed] {
+            let auction = ledger.open_auction("sam", "a thing", terms).await?.id;
+            ledger.place_bid(auction, "bob", 90.into()).await?;
+            let wrong = ledger.place_bid(auction, "ann", 100.into()).await?.seq;
+            ledger.void_bid(auction, wrong, "a typing error").await?;
+            // A sealed bid after a void one takes its row.
+            ledger.place_bid(auction, "ann", 110.into()).await?;
+            auctions.push(auction);
+        }
+        finds(world, []).await?;
+        let vandal = Vandal::of(world).await?;
+        // The number of an act that is no bid, and of nothing at all.
+        for bid in [1, 77] {
+            let of = |auction| format!("WHERE auction_id = {auction} AND bid_seq IS NOT NULL");
+            let spoil = |auction: &AuctionId| format!("UPDATE al_act SET bid_seq = {bid} {}", of(*auction));
+            vandal.does(auctions.iter().map(spoil)).await?;
+            finds(world, auctions.iter().map(|auction| Finding::MissingBid { auction: *auction, seq: 4, bid })).await?;
+        }
+    }
+
+    async fn a_share_that_no_entry_has_collected(world: &World) {
+        let ledger = ledger(world).await?;
+        let mut auctions = Vec::new();
+        for _ in 0..3 {
+            let terms = AuctionTerms::fixed_price(WON, 100.into()).fee(HouseShare::basis_points(5_00));
+            let terms = terms.ends_at(start() + TimeDelta::hours(1));
+            let auction = ledger.open_auction("sam", "a thing", terms).await?.id;
+            ledger.buy_now(auction, "ann").await?;
+            auctions.push(auction);
+        }
+        finds(world, []).await?;
+        ledger.collect_house("the house", WON).await?;
+        finds(world, []).await?;
+        let vandal = Vandal::of(world).await?;
+        let operation = OperationId::from(uuid::Uuid::from_u128(0x1890000_0000_7000_8000_000000000000));
+        let written = match world.database() {
+            Database::Postgres => format!("'{operation}'"),
+            _ => format!("x'{}'", operation.get().simple()),
+        };
+        let [_, second, third] = auctions.as_slice() else { panic!("{auctions:?}") };
+        vandal.does([second, third].map(|auction| {
+            format!("UPDATE al_house SET collected_by = {written} WHERE auction_id = {auction}")
+        }))
+        .await?;
+        finds(world, [Finding::MissingCollection { auction: *second, operation }]).await?;
+        // In whatever ranges the auctions are read.
+        let report = AuctionLedger::new(world.db().clone()).audit().page_size(1).commands(1).await?;
+        let missing = [*second, *third].map(|auction| Finding::MissingCollection { auction, operation });
+        assert_eq!(report.findings, missing);
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, Order, QueryResult};
+use uuid::Uuid;
 
 use super::commands::Commands;
 use super::finding::{Balance, Finding, Record, SettlementMismatch};
@@ -61,7 +62,8 @@ async fn sealed_bids(uow: &UnitOfWork, covered: Span) -> Result<BTreeMap<(i64, i
     Ok(bids.await?)
 }
 
-/// The entries that are for auctions of a range, in no order: the database reads them as they come.
+/// The entries that are for auctions of a range, and those that collected shares of the house, in no order: the database
+/// reads them as they come.
 fn entries(covered: Span) -> SelectStatement {
     Query::select()
         .columns([
@@ -74,7 +76,11 @@ fn entries(covered: Span) -> SelectStatement {
             entry::Column::AuctionId,
         ])
         .from(entry::Entity)
-        .and_where(covered.holds(Expr::col(entry::Column::AuctionId)))
+        .and_where(
+            covered
+                .holds(Expr::col(entry::Column::AuctionId))
+                .or(Expr::col(entry::Column::Kind).eq(entry::Kind::HouseShare.to_value())),
+        )
         .take()
 }
 
@@ -125,7 +131,7 @@ fn page(span: Span, page_size: u64) -> SelectStatement {
             auction::Column::FeeMin,
             auction::Column::FeeCap,
         ])
-        .columns([house::Column::Amount, house::Column::Operation])
+        .columns([house::Column::Amount, house::Column::Operation, house::Column::CollectedBy])
         .from(auction::Entity)
         .left_join(house::Entity, Expr::col(house::Column::AuctionId).equals(auction::Column::Id))
         .and_where(span.holds(Expr::col(auction::Column::Id)))
@@ -149,8 +155,7 @@ pub(super) struct Lot {
     pricing: i16,
     premium: HousePart,
     fee: HousePart,
-    /// What waits for the house, or waited, and the operation that set it aside.
-    share: Option<(i64, u128)>,
+    share: Option<Share>,
     paid: i128,
     received: i128,
     astray: i128,
@@ -171,8 +176,7 @@ impl Lot {
             pricing: read(row, 9)?,
             premium: HousePart::read(row, 10)?,
             fee: HousePart::read(row, 13)?,
-            share: read::<Option<i64>>(row, 16)?
-                .zip(read::<Option<uuid::Uuid>>(row, 17)?.map(|operation| operation.as_u128())),
+            share: Share::read(row, 16)?,
             paid: 0,
             received: 0,
             astray: 0,
@@ -255,7 +259,7 @@ impl Lot {
     }
 
     fn house(&self) -> i128 {
-        self.share.map_or(0, |(amount, _)| amount.into())
+        self.share.map_or(0, |share| share.amount.into())
     }
 
     fn mismatch(&self) -> SettlementMismatch {
@@ -271,6 +275,28 @@ impl Lot {
             house: self.house(),
             astray: self.astray,
         }
+    }
+}
+
+/// What waits for the house, or waited until it was collected.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    amount: i64,
+    /// The operation that set it aside.
+    operation: u128,
+    /// The operation that collected it.
+    collected_by: Option<u128>,
+}
+
+impl Share {
+    fn read(row: &QueryResult, first: usize) -> Result<Option<Self>, DbErr> {
+        let operation = |offset: usize| {
+            let operation = read::<Option<Uuid>>(row, first.saturating_add(offset))?;
+            Ok::<_, DbErr>(operation.map(|operation| operation.as_u128()))
+        };
+        let set_aside = read::<Option<i64>>(row, first)?.zip(operation(1)?);
+        let collected_by = operation(2)?;
+        Ok(set_aside.map(|(amount, operation)| Self { amount, operation, collected_by }))
     }
 }
 
@@ -300,7 +326,7 @@ impl HousePart {
     }
 }
 
-/// An entry that is for an auction.
+/// An entry that is for an auction, or collected shares of the house and is for none.
 #[derive(Clone, Copy, Debug)]
 struct Move {
     wallet: i64,
@@ -308,7 +334,7 @@ struct Move {
     operation: u128,
     kind: i16,
     delta: Balance,
-    auction: i64,
+    auction: Option<i64>,
 }
 
 impl Move {
@@ -316,7 +342,7 @@ impl Move {
         Ok(Self {
             wallet: read(row, 0)?,
             seq: read(row, 1)?,
-            operation: read::<uuid::Uuid>(row, 2)?.as_u128(),
+            operation: read::<Uuid>(row, 2)?.as_u128(),
             kind: read(row, 3)?,
             delta: Balance::new(read(row, 4)?, read(row, 5)?),
             auction: read(row, 6)?,
@@ -337,6 +363,8 @@ struct Moves {
     sealed: BTreeMap<(i64, i64), i64>,
     /// What each wallet holds for each auction. What has come to nothing is not kept.
     held: BTreeMap<(i64, i64), i128>,
+    /// Operations that collected shares of the house, each with the first auction, as long as no entry of it has been read.
+    collections: BTreeMap<u128, i64>,
     /// The first entry for each auction that does not exist.
     strays: BTreeMap<i64, Record>,
     entries: u64,
@@ -349,9 +377,11 @@ impl Moves {
     fn new(lots: Vec<Lot>, mut commands: Commands, scope: &Scope) -> Self {
         commands.sort_by_operation();
         // What a sale has set aside for the house is in no entry.
-        for lot in &lots {
-            if let Some((amount, operation)) = lot.share {
-                commands.add(lot.id, operation, amount.into());
+        let mut collections = BTreeMap::new();
+        for (lot, share) in lots.iter().filter_map(|lot| lot.share.map(|share| (lot, share))) {
+            commands.add(lot.id, share.operation, share.amount.into());
+            if let Some(operation) = share.collected_by {
+                collections.entry(operation).or_insert(lot.id);
             }
         }
         Self {
@@ -359,6 +389,7 @@ impl Moves {
             commands,
             sealed: BTreeMap::new(),
             held: BTreeMap::new(),
+            collections,
             strays: BTreeMap::new(),
             entries: 0,
             most: scope.most,
@@ -368,14 +399,18 @@ impl Moves {
 
     fn enter(&mut self, row: &QueryResult) -> Result<(), DbErr> {
         let entry = Move::read(row)?;
+        if entry.kind == entry::Kind::HouseShare.to_value() {
+            self.collections.remove(&entry.operation);
+        }
+        let Some(auction) = entry.auction else { return Ok(()) };
         self.entries = self.entries.saturating_add(1);
         // Money across the border has no counterpart; that it names an auction is found with its wallet.
         if super::crosses_the_border(entry.kind) {
             return Ok(());
         }
-        let (auction, sum) = (entry.auction, entry.delta.total());
+        let sum = entry.delta.total();
         let Ok(index) = self.lots.binary_search_by_key(&auction, |lot| lot.id) else {
-            self.stray(&entry);
+            self.stray(auction, &entry);
             self.commands.add(auction, entry.operation, sum);
             return Ok(());
         };
@@ -391,11 +426,11 @@ impl Moves {
         Ok(())
     }
 
-    fn stray(&mut self, entry: &Move) {
-        if let Some(first) = self.strays.get_mut(&entry.auction) {
+    fn stray(&mut self, auction: i64, entry: &Move) {
+        if let Some(first) = self.strays.get_mut(&auction) {
             *first = (*first).min(entry.record());
         } else if self.strays.len() < self.most {
-            self.strays.insert(entry.auction, entry.record());
+            self.strays.insert(auction, entry.record());
         } else {
             self.more_strays = self.more_strays.saturating_add(1);
         }
@@ -412,6 +447,10 @@ impl Moves {
     fn judge(self, findings: &mut Findings) {
         for (auction, referrer) in self.strays {
             findings.push(Finding::MissingAuction { referrer, auction: auction.into() });
+        }
+        for (operation, auction) in self.collections {
+            let operation = Uuid::from_u128(operation).into();
+            findings.push(Finding::MissingCollection { auction: auction.into(), operation });
         }
         self.commands.judge(findings);
         for lot in &self.lots {

@@ -184,6 +184,27 @@ pub enum Finding {
         /// The auction.
         auction: AuctionId,
     },
+    /// An act makes a bid void that its auction does not have.
+    #[error("act {seq} of auction {auction} makes bid {bid} void, which does not exist")]
+    MissingBid {
+        /// The auction.
+        auction: AuctionId,
+        /// The number of the act.
+        seq: i64,
+        /// The number of the bid.
+        bid: i64,
+    },
+    /// A share of the house was collected by an operation that brought nothing into any wallet. Told once for each operation
+    /// and range of auctions.
+    #[error(
+        "the house's share of auction {auction} was collected by operation {operation}, which has no entry"
+    )]
+    MissingCollection {
+        /// The first auction whose share it is.
+        auction: AuctionId,
+        /// The operation.
+        operation: OperationId,
+    },
     /// All money of a currency is not what came in less what went out.
     #[error(transparent)]
     Conservation(#[from] Conservation),

@@ -50,7 +50,7 @@ impl AuctionLedger {
     /// | [`Held`](Finding::Held), [`HeldAfterEnd`](Finding::HeldAfterEnd) | a wallet holds what open auctions promise, and nothing for an auction that is over |
     /// | [`Settlement`](Finding::Settlement) | the winner has paid the price, and the seller has received it |
     /// | [`CommandGap`](Finding::CommandGap), [`AuctionSeq`](Finding::AuctionSeq) | bids and acts of an auction are numbered together, without gaps |
-    /// | [`MissingWallet`](Finding::MissingWallet), [`MissingAuction`](Finding::MissingAuction) | what a row refers to exists |
+    /// | [`MissingWallet`](Finding::MissingWallet), [`MissingAuction`](Finding::MissingAuction), [`MissingBid`](Finding::MissingBid), [`MissingCollection`](Finding::MissingCollection) | what a row refers to exists |
     /// | [`Conservation`](Finding::Conservation) | all money of a currency is what came in less what went out |
     ///
     /// It may run while bids go on, and finds nothing that is only half-way: each range of wallets, each range of auctions,

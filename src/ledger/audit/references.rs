@@ -1,11 +1,12 @@
 //! References of auctions, bids and acts to rows that do not exist. The database looks them up, by primary key.
 //!
-//! Those of the journal are found where it is read: an entry's wallet with the wallets, its auction with the auctions.
+//! Those of the journal, and those to it, are found where it is read: an entry's wallet with the wallets; its auction, and
+//! the entry that collected a share of the house, with the auctions.
 
 use std::collections::BTreeMap;
 
-use sea_orm::sea_query::{Expr, ExprTrait, Iden, Query, SelectStatement};
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait, Order, QueryResult};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait, Iden, Query, SelectStatement, SimpleExpr};
+use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, EntityTrait, JoinType, Order, QueryResult};
 
 use super::finding::{Finding, Record};
 use super::report::Findings;
@@ -50,6 +51,13 @@ pub(super) async fn audit(
     ] {
         for ((_, auction), referrer) in missing(uow, scope, [to_auctions], findings).await? {
             findings.push(Finding::MissingAuction { referrer, auction: auction.into() });
+        }
+    }
+    for ((auction, bid), referrer) in
+        missing(uow, scope, [(of_void(covered), ACT)], findings).await?
+    {
+        if let Record::Act { seq, .. } = referrer {
+            findings.push(Finding::MissingBid { auction: auction.into(), seq, bid });
         }
     }
     Ok(())
@@ -125,6 +133,36 @@ where
 {
     let columns = [SealedBid::AuctionId, SealedBid::Seq, column];
     dangling::<sealed_bid::Entity, T>(covered, columns, target)
+}
+
+/// The acts that make a bid void that is not there. A sealed bid is raised in its own row, so each number that it ever had is
+/// that of an act.
+fn of_void(covered: Span) -> SelectStatement {
+    let sealed = Alias::new("sealed");
+    let of = |column: act::Column| Expr::col((act::Entity, column));
+    let is_that = |found: SimpleExpr, number: SimpleExpr| {
+        found.eq(of(act::Column::AuctionId)).and(number.eq(of(act::Column::BidSeq)))
+    };
+    let bid = |column: bid::Column| Expr::col((bid::Entity, column));
+    let placed = |column: act::Column| Expr::col((sealed.clone(), column));
+    Query::select()
+        .exprs([of(act::Column::AuctionId), of(act::Column::Seq), of(act::Column::BidSeq)])
+        .from(act::Entity)
+        .left_join(bid::Entity, is_that(bid(bid::Column::AuctionId), bid(bid::Column::Seq)))
+        .join_as(
+            JoinType::LeftJoin,
+            act::Entity,
+            sealed.clone(),
+            is_that(placed(act::Column::AuctionId), placed(act::Column::Seq))
+                .and(placed(act::Column::Kind).eq(act::Kind::SealedBid.to_value())),
+        )
+        .and_where(covered.holds(of(act::Column::AuctionId)))
+        .and_where(of(act::Column::BidSeq).is_not_null())
+        .and_where(bid(bid::Column::Seq).is_null())
+        .and_where(placed(act::Column::Seq).is_null())
+        .order_by((act::Entity, act::Column::AuctionId), Order::Asc)
+        .order_by((act::Entity, act::Column::Seq), Order::Asc)
+        .take()
 }
 
 fn of_house(covered: Span) -> SelectStatement {
