@@ -103,6 +103,13 @@ pub enum Error {
         #[source]
         error: DbErr,
     },
+    /// Too many commands of this process wait for busy auctions, or this one has waited too long, or the runtime that was to
+    /// carry it out has ended: see [`GroupCommit`](crate::GroupCommit). Nothing was sent to the database.
+    #[error("{waiting} commands wait for auctions that are busy")]
+    Overloaded {
+        /// How many commands wait.
+        waiting: usize,
+    },
     /// The unit of work refused, or its commit failed. [`unit_of_work::Error::CommitUnknown`] is among it where that unit is the
     /// host's, and of [`collect_house`](crate::AuctionLedger::collect_house) and
     /// [`purge_keys`](crate::AuctionLedger::purge_keys), which can be called again; where another verb runs alone, it is
@@ -173,6 +180,7 @@ impl Error {
         match self {
             Self::UnitOfWork(error) => error.is_retryable(),
             Self::Database(error) => ErrorKind::of(error).is_retryable(),
+            Self::Overloaded { .. } => true,
             _ => false,
         }
     }
@@ -191,6 +199,7 @@ impl Error {
             | Self::IdempotencyConflict { .. }
             | Self::NotStrict => true,
             Self::CommitUnknown { .. }
+            | Self::Overloaded { .. }
             | Self::UnitOfWork(_)
             | Self::Database(_)
             | Self::MigrationsMissing(_)

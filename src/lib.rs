@@ -59,9 +59,9 @@ pub use ledger::{
     AuditPosition, AuditReport, AuditedRows, Balance, Bid, BidRecord, BuyNow, Cancel, Cancellation,
     Change, Checkup, CloseEarly, CommandRef, CommandStatus, Conservation, Deposit, Doctor,
     EligibilityCheck, Entry, Extend, Finding, GetActs, GetAuction, GetAuctionFor, GetAuctions,
-    GetBalanceAt, GetBids, GetEntries, GetHolds, GetWallet, Hold, HouseShare, Increments,
-    LowerReserve, OpenAuction, Outbid, PlaceBid, Purchase, Record, Sale, Settle, Settlement,
-    SettlementMismatch, Sweep, Symptom, Take, VoidBid, VoidedBid, Wallet, Withdraw,
+    GetBalanceAt, GetBids, GetEntries, GetHolds, GetWallet, GroupCommit, Hold, HouseShare,
+    Increments, LowerReserve, OpenAuction, Outbid, PlaceBid, Purchase, Record, Sale, Settle,
+    Settlement, SettlementMismatch, Sweep, Symptom, Take, VoidBid, VoidedBid, Wallet, Withdraw,
 };
 pub use money::{AmountError, Currency, CurrencyError};
 pub use rules::{AuctionState, Availability, Eligibility, Rejection, TermsError};

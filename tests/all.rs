@@ -28,6 +28,7 @@ mod doctor;
 mod endings;
 mod faults;
 mod galera;
+mod group;
 mod harness;
 mod houses;
 mod ledger;

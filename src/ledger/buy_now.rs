@@ -2,9 +2,8 @@
 
 use super::batch::{Command, Wish};
 use super::once::Once;
-use super::outcome::Done;
 use super::receipt::Outcome;
-use super::request::verb;
+use super::request::command;
 use super::{AuctionLedger, Purchase};
 use crate::error::Error;
 use crate::id::{AuctionId, UserId};
@@ -25,12 +24,15 @@ impl AuctionLedger {
     /// [`Rejection`](crate::Rejection) of a purchase: closed, not open yet, ended, not offered, the seller's own, not
     /// eligible, not enough money, the seller's wallet full. Nothing is written, and a unit of work around it goes on. Then
     /// [`Error::NotStrict`], [`Error::UnitOfWork`], [`Error::Database`], [`Error::MigrationsMissing`],
-    /// [`Error::Damaged`]: nothing is stored. And [`Error::CommitUnknown`].
+    /// [`Error::Damaged`]: nothing is stored. And [`Error::CommitUnknown`]. Where the auction is busy, [`Error::Overloaded`] may come
+    /// before everything that the database is asked for: see [`GroupCommit`](crate::GroupCommit).
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all; sent again
-    /// with the same key, it happens once. Within a unit of work, a drop breaks its innermost block.
+    /// Dropped while it waits in the line of a busy auction: nothing happened. Taken from the line it is carried out,
+    /// wholly or not at all, whoever still listens. On an auction that is free: dropped before COMMIT is sent, nothing happened;
+    /// dropped while COMMIT is under way, wholly or not at all. Sent again with the same key, it happens once. Within a unit of
+    /// work, a drop breaks its innermost block.
     ///
     /// # Locking
     ///
@@ -92,12 +94,12 @@ impl BuyNow<'_> {
         self.command.precheck()
     }
 
-    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Purchase>, Error> {
-        self.command.execute(uow, self.ledger).await?.try_map(|outcome| match outcome {
+    fn answer(outcome: Outcome) -> Result<Purchase, Error> {
+        match outcome {
             Outcome::Purchase(purchase) => Ok(purchase),
             _ => Err(Error::damaged("a purchase was answered with something else")),
-        })
+        }
     }
 }
 
-verb!(BuyNow -> Purchase);
+command!(BuyNow -> Purchase);

@@ -84,6 +84,11 @@ impl fmt::Debug for Gatekeeper {
 }
 
 impl Gatekeeper {
+    /// Whether there is a check.
+    pub(super) fn asks(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// What the host says of everybody who bids or buys in a list.
     pub(super) async fn ask(
         &self,
@@ -113,6 +118,6 @@ impl AuctionLedger {
     #[must_use]
     pub fn eligibility_check(mut self, check: impl EligibilityCheck) -> Self {
         self.gatekeeper = Gatekeeper(Some(Arc::new(check)));
-        self
+        self.apart()
     }
 }

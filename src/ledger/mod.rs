@@ -10,6 +10,7 @@ mod dispatch;
 mod doctor;
 mod eligibility;
 mod extend;
+mod group;
 mod history;
 mod house;
 mod house_share;
@@ -49,6 +50,7 @@ pub use self::close::{Cancel, Cancellation, CloseEarly};
 pub use self::doctor::{Checkup, Doctor, Symptom};
 pub use self::eligibility::EligibilityCheck;
 pub use self::extend::{Change, Extend};
+pub use self::group::GroupCommit;
 pub use self::history::{ActRecord, BidRecord, GetActs, GetBids};
 pub use self::house_share::HouseShare;
 pub use self::increments::Increments;
@@ -66,6 +68,7 @@ pub use self::wallet::{Deposit, Wallet, Withdraw};
 
 use self::dispatch::Dispatch;
 use self::eligibility::Gatekeeper;
+use self::group::Group;
 use crate::clock::Clock;
 use crate::id::{AuctionId, OperationId, UserId};
 use crate::money::Currency;
@@ -115,6 +118,7 @@ pub struct AuctionLedger {
     retry: Retry,
     dispatch: Dispatch,
     gatekeeper: Gatekeeper,
+    group: Group,
 }
 
 impl AuctionLedger {
@@ -129,6 +133,7 @@ impl AuctionLedger {
             retry: Retry::default(),
             dispatch: Dispatch::default(),
             gatekeeper: Gatekeeper::default(),
+            group: Group::default(),
         }
     }
 
@@ -136,6 +141,13 @@ impl AuctionLedger {
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
+        self.apart()
+    }
+
+    /// Sets how bids and purchases that meet on an auction are carried out together. Default: [`GroupCommit::new`].
+    #[must_use]
+    pub fn group_commit(mut self, settings: GroupCommit) -> Self {
+        self.group = Group::new(settings);
         self
     }
 
@@ -168,7 +180,7 @@ impl AuctionLedger {
     #[must_use]
     pub fn sink_with(mut self, sink: impl EventSink, capacity: usize) -> Self {
         self.dispatch.add(sink, capacity);
-        self
+        self.apart()
     }
 
     /// Judges by `clock` instead of the database's clock, for tests.
@@ -176,7 +188,7 @@ impl AuctionLedger {
     #[must_use]
     pub fn clock(mut self, clock: crate::ManualClock) -> Self {
         self.clock = Clock::Manual(clock);
-        self
+        self.apart()
     }
 
     /// The connection the ledger speaks to.
@@ -227,6 +239,12 @@ impl AuctionLedger {
         E: From<UnitOfWorkError>,
     {
         self.unit_of_work().atomic(f).await
+    }
+
+    /// A ledger of another make than its clones: it carries out no command of theirs, nor they one of its.
+    fn apart(mut self) -> Self {
+        self.group = self.group.apart();
+        self
     }
 
     /// A unit of work on the ledger's database, with options.

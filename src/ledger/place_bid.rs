@@ -4,9 +4,8 @@ use rust_decimal::Decimal;
 
 use super::batch::{Command, Wish};
 use super::once::Once;
-use super::outcome::Done;
 use super::receipt::Outcome;
-use super::request::verb;
+use super::request::command;
 use super::{AuctionLedger, Bid};
 use crate::error::Error;
 use crate::id::{AuctionId, UserId};
@@ -31,12 +30,15 @@ impl AuctionLedger {
     /// takes no bids, the seller's own, not eligible, not above the own maximum or below the minimum, not a multiple, not enough money, and, if it buys, the seller's wallet
     /// full. Nothing is written, and a unit of work around it goes on. Then [`Error::NotStrict`],
     /// [`Error::UnitOfWork`], [`Error::Database`], [`Error::MigrationsMissing`], [`Error::Damaged`]: nothing is stored.
-    /// And [`Error::CommitUnknown`].
+    /// And [`Error::CommitUnknown`]. Where the auction is busy, [`Error::Overloaded`] may come
+    /// before everything that the database is asked for: see [`GroupCommit`](crate::GroupCommit).
     ///
     /// # Cancel safety
     ///
-    /// Dropped before COMMIT is sent: nothing happened. Dropped while COMMIT is under way: wholly or not at all; sent again
-    /// with the same key, it happens once. Within a unit of work, a drop breaks its innermost block.
+    /// Dropped while it waits in the line of a busy auction: nothing happened. Taken from the line it is carried out,
+    /// wholly or not at all, whoever still listens. On an auction that is free: dropped before COMMIT is sent, nothing happened;
+    /// dropped while COMMIT is under way, wholly or not at all. Sent again with the same key, it happens once. Within a unit of
+    /// work, a drop breaks its innermost block.
     ///
     /// # Locking
     ///
@@ -101,12 +103,12 @@ impl PlaceBid<'_> {
         self.command.precheck()
     }
 
-    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Bid>, Error> {
-        self.command.execute(uow, self.ledger).await?.try_map(|outcome| match outcome {
+    fn answer(outcome: Outcome) -> Result<Bid, Error> {
+        match outcome {
             Outcome::Bid(bid) => Ok(bid),
             _ => Err(Error::damaged("a bid was answered with something else")),
-        })
+        }
     }
 }
 
-verb!(PlaceBid -> Bid);
+command!(PlaceBid -> Bid);

@@ -2,11 +2,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use sea_orm::IsolationLevel;
+use sea_orm::{DbErr, IsolationLevel};
 use tokio::time::Instant;
 
 use super::AuctionLedger;
-use super::outcome::{CommandStatus, Done};
+use super::outcome::{CommandRef, CommandStatus, Done};
 use crate::error::Error;
 use crate::unit_of_work::{Attempts, Error as UnitOfWorkError, UnitOfWork};
 
@@ -15,6 +15,55 @@ use crate::unit_of_work::{Attempts, Error as UnitOfWorkError, UnitOfWork};
 /// - `once(&mut self)` and `precheck(&self)`: what makes it happen once, and what can be refused without the database;
 /// - `run(&self, &UnitOfWork)`: carries it out.
 macro_rules! verb {
+    ($verb:ident -> $output:ty) => {
+        crate::ledger::request::request!($verb -> $output);
+
+        impl $verb<'_> {
+            /// Carries it out in a unit of work of its own.
+            async fn alone(&self) -> Result<$output, crate::error::Error> {
+                let alone = crate::ledger::request::Alone {
+                    ledger: self.ledger,
+                    name: stringify!($verb),
+                };
+                let done = alone.carry_out(async |uow| self.run(uow).await).await?;
+                Ok(done.value)
+            }
+        }
+    };
+}
+
+pub(super) use verb;
+
+/// Makes a verb as [`verb`] does, of a struct that has a `command` too, and a function `answer` that takes its outcome: where
+/// its auction is busy it is carried out together with those that it meets there.
+macro_rules! command {
+    ($verb:ident -> $output:ty) => {
+        crate::ledger::request::request!($verb -> $output);
+
+        impl $verb<'_> {
+            async fn run(
+                &self,
+                uow: &crate::unit_of_work::UnitOfWork,
+            ) -> Result<crate::ledger::outcome::Done<$output>, crate::error::Error> {
+                self.command.execute(uow, self.ledger).await?.try_map(Self::answer)
+            }
+
+            /// Carries it out without a unit of work of the host.
+            async fn alone(&self) -> Result<$output, crate::error::Error> {
+                let alone = crate::ledger::request::Alone {
+                    ledger: self.ledger,
+                    name: stringify!($verb),
+                };
+                self.ledger.group.carry_out(alone, &self.command).await.and_then(Self::answer)
+            }
+        }
+    };
+}
+
+pub(super) use command;
+
+/// What both kinds of verbs have: `within`, `key`, and that they are awaited.
+macro_rules! request {
     ($verb:ident -> $output:ty) => {
         impl<'a> $verb<'a> {
             /// Joins `uow`: what the verb writes commits or rolls back with it, and nothing is run again by itself.
@@ -53,14 +102,7 @@ macro_rules! verb {
                             let step = uow.step(self.run(uow), crate::error::Error::is_harmless);
                             step.await.map(|done| done.value)
                         }
-                        None => {
-                            let verb = &self;
-                            let alone = crate::ledger::request::Alone {
-                                ledger: verb.ledger,
-                                name: stringify!($verb),
-                            };
-                            alone.carry_out(async |uow| verb.run(uow).await).await
-                        }
+                        None => self.alone().await,
                     }
                 })
             }
@@ -68,7 +110,35 @@ macro_rules! verb {
     };
 }
 
-pub(super) use verb;
+pub(super) use request;
+
+/// What was carried out in a unit of work, one command or many, and is told when that has ended.
+pub(super) trait CarriedOut: Clone {
+    /// What it wrote, where it wrote something: it is stored wholly or not at all.
+    fn written(&self) -> Option<&CommandRef>;
+
+    /// Tells the sinks, if they have not been told.
+    fn tell(&self);
+
+    /// What is known when nobody can say whether it is stored.
+    fn unknown(self, error: DbErr) -> Result<Self, Error>;
+}
+
+impl<T: Clone> CarriedOut for Done<T> {
+    fn written(&self) -> Option<&CommandRef> {
+        Some(&self.command)
+    }
+
+    fn tell(&self) {
+        if let Some(telling) = &self.telling {
+            telling.tell();
+        }
+    }
+
+    fn unknown(self, error: DbErr) -> Result<Self, Error> {
+        Err(Error::CommitUnknown { command: Box::new(self.command), error })
+    }
+}
 
 /// A verb in a unit of work of its own, which is run again when the database could not order it among its neighbours.
 ///
@@ -80,10 +150,10 @@ pub(super) struct Alone<'a> {
 }
 
 impl Alone<'_> {
-    pub(super) async fn carry_out<F, T>(self, run: F) -> Result<T, Error>
+    pub(super) async fn carry_out<F, T>(&self, run: F) -> Result<T, Error>
     where
-        F: AsyncFnOnce(&UnitOfWork) -> Result<Done<T>, Error> + Clone,
-        T: Clone,
+        F: AsyncFnOnce(&UnitOfWork) -> Result<T, Error> + Clone,
+        T: CarriedOut,
     {
         let mut attempts = Attempts::of(&self.ledger.retry);
         let mut root = self.ledger.unit_of_work().name(self.name);
@@ -93,9 +163,9 @@ impl Alone<'_> {
             let attempt = root.clone().attempt(
                 async |uow| {
                     let done = run(uow).await?;
-                    let value = done.value.clone();
-                    *carried_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
-                    Ok::<_, Error>(value)
+                    let kept = done.clone();
+                    *carried_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+                    Ok::<_, Error>(done)
                 },
                 attempts.number(),
             );
@@ -106,15 +176,17 @@ impl Alone<'_> {
             let done = carried_out.into_inner().unwrap_or_else(PoisonError::into_inner);
             let (error, retryable) = match (failure.error, done) {
                 (Error::UnitOfWork(UnitOfWorkError::CommitUnknown { error }), Some(done)) => {
-                    match self.look_up(&attempts, &done).await {
-                        CommandStatus::Committed => return Ok(done.value),
+                    // Where nothing was written, nothing can be lost.
+                    let Some(command) = done.written() else { return Ok(done) };
+                    match self.look_up(&attempts, command).await {
+                        CommandStatus::Committed => {
+                            done.tell();
+                            return Ok(done);
+                        }
                         CommandStatus::NotCommitted => {
                             (UnitOfWorkError::CommitRefused { error }.into(), true)
                         }
-                        CommandStatus::Running => {
-                            let command = Box::new(done.command);
-                            return Err(Error::CommitUnknown { command, error });
-                        }
+                        CommandStatus::Running => return done.unknown(error),
                     }
                 }
                 (error, _) => (error, failure.retryable),
@@ -128,20 +200,14 @@ impl Alone<'_> {
     }
 
     /// What became of a commit that got no answer; `Running` if that cannot be found out in time.
-    async fn look_up<T>(&self, attempts: &Attempts, done: &Done<T>) -> CommandStatus {
+    async fn look_up(&self, attempts: &Attempts, command: &CommandRef) -> CommandStatus {
         let give_up = attempts.look_up_until(Instant::now());
         let mut pause = Attempts::of(&self.ledger.retry);
         loop {
-            let asked = self.ledger.outcome(&done.command);
+            let asked = self.ledger.outcome(command);
             match tokio::time::timeout_at(give_up, asked).await {
-                Ok(Ok(CommandStatus::Committed)) => {
-                    if let Some(telling) = &done.telling {
-                        telling.tell();
-                    }
-                    return CommandStatus::Committed;
-                }
-                Ok(Ok(CommandStatus::NotCommitted)) => return CommandStatus::NotCommitted,
                 Ok(Ok(CommandStatus::Running)) => {}
+                Ok(Ok(status)) => return status,
                 Ok(Err(error)) => {
                     tracing::warn!(?error, "a commit without an answer could not be looked up");
                 }

@@ -215,6 +215,11 @@ impl Root {
         }
     }
 
+    /// Refuses where this root would be refused as nested in another one of its task.
+    pub(crate) fn require_outermost(&self) -> Result<(), Error> {
+        self.claim_pool().map(drop)
+    }
+
     /// The pools that are claimed inside the closure, if this root may claim its own.
     fn claim_pool(&self) -> Result<Vec<usize>, Error> {
         let mut pools = OPEN_POOLS.try_with(Vec::clone).unwrap_or_default();
