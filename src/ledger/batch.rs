@@ -1,7 +1,8 @@
 //! The way of a bid and of a purchase: lock, judge in memory, write once.
 //!
 //! The path takes a list of commands and folds them in their order; one bid is a list of one. Each command gets its own
-//! outcome, exactly as if they had run one after the other.
+//! outcome, exactly as if they had run one after the other. Bids and purchases, of any number of auctions, can be together in
+//! a list; every other command is a list of its own.
 //!
 //! | step | statement |
 //! |---|---|
@@ -34,7 +35,7 @@ use super::void_bid::Ballots;
 use crate::error::{self, Error};
 use crate::id::{AuctionId, UserId, WalletId};
 use crate::rules::{self, Eligibility};
-use crate::unit_of_work::UnitOfWork;
+use crate::unit_of_work::{LockWait, UnitOfWork};
 
 /// What somebody wants of an auction.
 #[derive(Clone, Debug)]
@@ -98,7 +99,7 @@ impl Command {
         uow: &UnitOfWork,
         ledger: &AuctionLedger,
     ) -> Result<Done<Outcome>, Error> {
-        let mut outcomes = execute(uow, ledger, std::slice::from_ref(self)).await?;
+        let mut outcomes = execute(uow, ledger, std::slice::from_ref(self), LockWait::Wait).await?;
         outcomes.pop().expect("one command has one outcome")
     }
 }
@@ -126,6 +127,11 @@ impl std::fmt::Debug for Wish {
 }
 
 impl Wish {
+    /// Whether it is a bid or a purchase.
+    pub(super) fn is_offer(self) -> bool {
+        matches!(self, Self::Bid(_) | Self::Take(_))
+    }
+
     /// The name in the canonical encoding of a request: frozen.
     fn name(self) -> &'static str {
         match self {
@@ -143,7 +149,8 @@ impl Wish {
     }
 }
 
-/// Carries commands out, in their order, and tells for each what became of it.
+/// Carries commands out, in their order, and tells for each what became of it. An auction that `wait` leaves out is not known
+/// to any of them.
 ///
 /// # Errors
 ///
@@ -152,12 +159,13 @@ pub(super) async fn execute(
     uow: &UnitOfWork,
     ledger: &AuctionLedger,
     commands: &[Command],
+    wait: LockWait,
 ) -> Result<Vec<Result<Done<Outcome>, Error>>, Error> {
     let keys = Keys::claim(uow, &ledger.clock, commands.iter().filter_map(Command::slot)).await?;
     // What was carried out before touches nothing.
     let open: Vec<&Command> =
         commands.iter().filter(|command| !keys.is_answered(command.slot().as_ref())).collect();
-    let ground = match Ground::lock(uow, ledger, &open).await {
+    let ground = match Ground::lock(uow, ledger, &open, wait).await {
         Ok(ground) => ground,
         Err(error) => {
             // A unit of work of the host may go on.
@@ -196,22 +204,26 @@ fn touched(
         };
         let standing = &lot.standing;
         wallets.extend(standing.leader.map(|leader| leader.wallet));
-        let offer = rules::buy_now_offer(&lot.terms, standing);
-        let sells = match command.wish {
-            Wish::Bid(amount) => {
-                offer.is_some_and(|price| lot.terms.currency.decimal(price) <= amount)
-            }
-            Wish::Take(_) => lot.terms.ask.is_some(),
-            // A command before it in the list may be the first bid.
-            Wish::Settle | Wish::CloseEarly | Wish::AcceptBelowReserve => true,
-            Wish::LowerReserve(_) | Wish::Extend(_) | Wish::VoidBid(_) | Wish::Cancel => false,
-        };
-        if sells {
+        if may_sell(command.wish, lot) {
             wallets.insert(standing.seller);
         }
         owners.extend(command.user.clone().map(|user| (user, lot.terms.currency)));
     }
     (wallets, owners)
+}
+
+/// Whether a command may pay the seller.
+fn may_sell(wish: Wish, lot: &Lot) -> bool {
+    match wish {
+        Wish::Bid(amount) => {
+            let offer = rules::buy_now_offer(&lot.terms, &lot.standing);
+            offer.is_some_and(|price| lot.terms.currency.decimal(price) <= amount)
+        }
+        Wish::Take(_) => lot.terms.ask.is_some(),
+        // A command before it in the list may be the first bid.
+        Wish::Settle | Wish::CloseEarly | Wish::AcceptBelowReserve => true,
+        Wish::LowerReserve(_) | Wish::Extend(_) | Wish::VoidBid(_) | Wish::Cancel => false,
+    }
 }
 
 /// Who bids on which sealed auction.
@@ -249,12 +261,13 @@ impl Ground {
         uow: &UnitOfWork,
         ledger: &AuctionLedger,
         commands: &[&Command],
+        wait: LockWait,
     ) -> Result<Self, Error> {
         let ids: BTreeSet<_> = commands.iter().map(|command| command.auction).collect();
         let (lots, locked, sealed, ballots) = if ids.is_empty() {
             (BTreeMap::new(), Locked::nothing(), SealedBids::default(), Ballots::default())
         } else {
-            let lots = store::lock_auctions(uow, &ids).await?;
+            let lots = store::lock_auctions(uow, &ids, wait).await?;
             let mut sealed = SealedBids::load(uow, &lots, commands).await?;
             let (mut wallets, owners) = touched(&lots, commands);
             let ballots = Ballots::load(uow, &lots, commands).await?;

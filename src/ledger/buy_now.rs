@@ -93,13 +93,13 @@ impl BuyNow<'_> {
     fn precheck(&self) -> Result<(), Error> {
         self.command.precheck()
     }
+}
 
-    fn answer(outcome: Outcome) -> Result<Purchase, Error> {
-        match outcome {
-            Outcome::Purchase(purchase) => Ok(purchase),
-            _ => Err(Error::damaged("a purchase was answered with something else")),
-        }
+pub(super) fn purchase(outcome: Outcome) -> Result<Purchase, Error> {
+    match outcome {
+        Outcome::Purchase(purchase) => Ok(purchase),
+        _ => Err(Error::damaged("a purchase was answered with something else")),
     }
 }
 
-command!(BuyNow -> Purchase);
+command!(BuyNow -> Purchase, purchase);

@@ -4,9 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::batch::{Command, Wish};
 use super::once::Once;
-use super::outcome::Done;
 use super::receipt::Outcome;
-use super::request::verb;
+use super::request::command;
 use super::settle::{Settlement, settlement};
 use super::{AuctionLedger, Outbid};
 use crate::error::Error;
@@ -165,10 +164,6 @@ impl CloseEarly<'_> {
     fn precheck(&self) -> Result<(), Error> {
         self.command.precheck()
     }
-
-    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Settlement>, Error> {
-        self.command.execute(uow, self.ledger).await?.try_map(settlement)
-    }
 }
 
 /// A cancellation to be made: [`AuctionLedger::cancel`].
@@ -200,14 +195,14 @@ impl Cancel<'_> {
     fn precheck(&self) -> Result<(), Error> {
         self.command.precheck()
     }
+}
 
-    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Cancellation>, Error> {
-        self.command.execute(uow, self.ledger).await?.try_map(|outcome| match outcome {
-            Outcome::Cancellation(cancellation) => Ok(cancellation),
-            _ => Err(Error::damaged("a cancellation was answered with something else")),
-        })
+fn cancellation(outcome: Outcome) -> Result<Cancellation, Error> {
+    match outcome {
+        Outcome::Cancellation(cancellation) => Ok(cancellation),
+        _ => Err(Error::damaged("a cancellation was answered with something else")),
     }
 }
 
-verb!(CloseEarly -> Settlement);
-verb!(Cancel -> Cancellation);
+command!(CloseEarly -> Settlement, settlement);
+command!(Cancel -> Cancellation, cancellation);

@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::AuctionLedger;
 use super::batch::{Command, Wish};
 use super::once::Once;
-use super::outcome::Done;
 use super::receipt::Outcome;
-use super::request::verb;
+use super::request::command;
 use crate::error::Error;
 use crate::id::{AuctionId, OperationId, UserId};
 use crate::money::Currency;
@@ -116,10 +115,6 @@ impl Extend<'_> {
     fn precheck(&self) -> Result<(), Error> {
         self.command.precheck()
     }
-
-    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Change>, Error> {
-        self.command.execute(uow, self.ledger).await?.try_map(change)
-    }
 }
 
 pub(super) fn change(outcome: Outcome) -> Result<Change, Error> {
@@ -129,4 +124,4 @@ pub(super) fn change(outcome: Outcome) -> Result<Change, Error> {
     }
 }
 
-verb!(Extend -> Change);
+command!(Extend -> Change, change);

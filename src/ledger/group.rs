@@ -1,75 +1,133 @@
-//! Group commit: bids and purchases of one process that meet on a busy auction are carried out together.
+//! Group commit: commands of one process that meet are carried out together.
 //!
-//! The row of an auction stays locked until its command is on disk, so one command a transaction can never be fast there.
+//! The row of an auction stays locked until its command is on disk, so one command a transaction can never be fast there; and
+//! where many auctions are busy at once, what their transactions cost is mostly the same for each.
 //!
-//! 1. Whoever finds the auction free goes at once, alone, in the own task.
-//! 2. Whoever comes meanwhile waits in line. When the auction is free, all who wait are one list, carried out in one unit of
-//!    work and a task of its own. There is no timer: nobody waits for company.
-//! 3. Each gets the own outcome, as if the list had been carried out one after the other.
+//! 1. Whoever finds the auction free, and fewer than so many transactions under way, goes at once, alone, in the own task.
+//! 2. Whoever comes meanwhile waits in the line of the auction. As soon as there is room for a transaction, those who wait for
+//!    free auctions are one list, carried out in one unit of work and a task of its own. There is no timer: nobody waits for
+//!    company.
+//! 3. Each gets the own outcome, as if the commands of an auction had been carried out one after the other.
 //! 4. Whoever stops waiting leaves the line. Who is in a list already is carried out, whoever still listens.
-//! 5. A list that fails for one of its commands is halved until it is alone with its failure.
-//! 6. Several processes on one database are right, since the row lock rules; a line is only speed.
+//! 5. What is locked by somebody else holds up nobody who does not need it: see [`list`].
+//! 6. A list that fails for one of its commands is halved until it is alone with its failure.
+//! 7. Several processes on one database are right, since the row locks rule; a line is only speed.
 
-use std::collections::{HashMap, VecDeque};
+mod lines;
+mod list;
+
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use sea_orm::DbErr;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, Semaphore, oneshot};
 
+use self::lines::{Entered, Lines, NextList, Waiting};
 use super::AuctionLedger;
-use super::batch::{self, Command};
-use super::outcome::{CommandRef, Done};
+use super::batch::Command;
 use super::receipt::Outcome;
-use super::request::{Alone, CarriedOut};
+use super::request::Alone;
+use crate::backend::Dialect;
 use crate::error::Error;
 use crate::id::AuctionId;
-use crate::unit_of_work::{Error as UnitOfWorkError, ErrorKind, UnitOfWork};
+use crate::unit_of_work::Error as UnitOfWorkError;
 
-/// How bids and purchases of one process that meet on an auction are carried out together.
+/// How commands of one process that meet on busy auctions are carried out together.
 ///
 /// One command a transaction can never be fast on one auction, for its row stays locked until the commit is on disk. So while
-/// a bid or a purchase is being carried out, the next ones on its auction wait in line, and then all of them share one
-/// transaction; each gets the own answer, as if they had been carried out one after the other. Nobody waits for company: on
-/// an auction that is free a command goes at once. It concerns commands that run by themselves, of one [`AuctionLedger`] and
-/// its clones. What runs [`within`](crate::PlaceBid::within) a unit of work of the host stands in no line, nor does any command
-/// of a ledger with an [`EligibilityCheck`](crate::EligibilityCheck), which is asked in the unit of work of one command.
+/// a command is being carried out, the next ones on its auction wait in line, and then all of them share one transaction; each
+/// gets the own answer, as if they had been carried out one after the other. Where many auctions are busy, their lines share
+/// transactions too. Nobody waits for company: on an auction that is free, while few transactions are under way, a command goes
+/// at once.
 ///
-/// A list waits for the keys of all its commands: whoever sends a key in a unit of work that stays open, and again by itself,
-/// keeps the line of that auction waiting.
+/// It concerns commands on auctions that run by themselves, of one [`AuctionLedger`] and its clones. What runs
+/// [`within`](crate::PlaceBid::within) a unit of work of the host stands in no line, nor does any command of a ledger with an
+/// [`EligibilityCheck`](crate::EligibilityCheck), which is asked in the unit of work of one command.
+///
+/// It needs a connection of the pool for each transaction: [`lists`](Self::lists) of them, and as many for what waits for locks
+/// of others.
+///
+/// # Example: smaller lists, and a short wait
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::time::Duration;
+/// # use auction_ledger_migration::{Migrator, MigratorTrait};
+/// use auction_ledger::{AuctionLedger, AuctionTerms, Currency, GroupCommit};
+/// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+/// # Migrator::up(&db, None).await?;
+/// let group = GroupCommit::new().commands(50).deadline(Duration::from_secs(2));
+/// let ledger = AuctionLedger::new(db).group_commit(group);
+/// # let terms = AuctionTerms::english(Currency::EUR, 10.into(), 5.into()).ends_in(Duration::from_secs(60));
+/// # let auction = ledger.open_auction("sam", "brass telescope", terms).await?.id;
+/// ledger.deposit("ann", Currency::EUR, 100.into()).await?;
+/// ledger.deposit("bob", Currency::EUR, 100.into()).await?;
+///
+/// let (ann, bob) = futures::join!(
+///     ledger.place_bid(auction, "ann", 20.into()).into_future(),
+///     ledger.place_bid(auction, "bob", 25.into()).into_future(),
+/// );
+/// assert_eq!((ann?.seq, bob?.seq), (2, 3));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupCommit {
     commands: usize,
+    lists: usize,
+    slow: Duration,
     waiting: usize,
     deadline: Duration,
 }
 
 impl Default for GroupCommit {
     fn default() -> Self {
-        Self { commands: 200, waiting: 10_000, deadline: Duration::from_secs(30) }
+        Self {
+            commands: 200,
+            lists: 4,
+            slow: Duration::from_millis(100),
+            waiting: 10_000,
+            deadline: Duration::from_secs(30),
+        }
     }
 }
 
 impl GroupCommit {
-    /// Up to 200 commands in one transaction, 10,000 in all lines together, and 30 seconds in line.
+    /// Up to 200 commands in one transaction, 4 transactions at a time, 10,000 commands in all lines together, and 30 seconds
+    /// in line.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Every command in a transaction of its own.
+    /// Every command in a transaction of its own, at once.
     #[must_use]
     pub fn off() -> Self {
         Self { commands: 0, ..Self::default() }
     }
 
-    /// At most this many commands in one transaction, and never more than 500.
+    /// At most this many commands in one transaction: at least 1, and never more than 500.
     #[must_use]
     pub fn commands(mut self, commands: usize) -> Self {
         self.commands = commands.clamp(1, MOST_COMMANDS);
+        self
+    }
+
+    /// How many transactions are under way before commands on free auctions wait and share one; at least 1. On SQLite, which
+    /// has one writer, it is always 1.
+    #[must_use]
+    pub fn lists(mut self, lists: usize) -> Self {
+        self.lists = lists.max(1);
+        self
+    }
+
+    /// A transaction that takes longer than this does not count among those under way: it is likely to wait for a lock of
+    /// somebody else, and shall not hold up strangers. Default: a tenth of a second. On SQLite they all wait for one writer
+    /// anyway, and each counts.
+    #[must_use]
+    pub fn slow(mut self, slow: Duration) -> Self {
+        self.slow = slow;
         self
     }
 
@@ -90,41 +148,82 @@ impl GroupCommit {
     }
 }
 
-/// SQLite binds 32,766 values in one statement, PostgreSQL 65,535, and MariaDB reads a list of 1,000 values in another way. Each
-/// command has two entries at most, of eleven values each.
+/// SQLite binds 32,766 values in one statement, PostgreSQL 65,535, and each command has two entries at most, of eleven values
+/// each.
 const MOST_COMMANDS: usize = 500;
+
+/// MariaDB reads a list of 1,000 values in another way.
+const MOST_WALLETS: usize = 900;
 
 type Answer = Result<Outcome, Error>;
 
+impl AuctionLedger {
+    /// Waits until every command that this ledger and its clones have taken in is answered, and none is under way: for a host
+    /// that shuts down, once it takes in no more.
+    ///
+    /// It concerns what [`GroupCommit`] carries out.
+    ///
+    /// # Cancel safety
+    ///
+    /// It only waits: dropped, it has changed nothing.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// # use auction_ledger_migration::{Migrator, MigratorTrait};
+    /// use auction_ledger::{AuctionLedger, AuctionTerms, Currency};
+    /// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
+    /// # Migrator::up(&db, None).await?;
+    /// # let ledger = AuctionLedger::new(db);
+    /// # let terms = AuctionTerms::english(Currency::EUR, 10.into(), 5.into()).ends_in(Duration::from_secs(60));
+    /// # let auction = ledger.open_auction("sam", "brass telescope", terms).await?.id;
+    /// ledger.deposit("ann", Currency::EUR, 100.into()).await?;
+    /// let bid = tokio::spawn({
+    ///     let ledger = ledger.clone();
+    ///     async move { ledger.place_bid(auction, "ann", 20.into()).await }
+    /// });
+    /// tokio::task::yield_now().await;
+    ///
+    /// ledger.drain().await;
+    /// assert_eq!(ledger.auction(auction).await?.price, Some(20.into()));
+    /// assert!(bid.await?.is_ok());
+    /// # Ok(()) }
+    /// ```
+    pub async fn drain(&self) {
+        loop {
+            let mut idle = pin!(self.group.idle.notified());
+            idle.as_mut().enable();
+            if self.group.lock().is_idle() {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
 /// The lines of one ledger and its clones.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Group {
     settings: GroupCommit,
     lines: Arc<Mutex<Lines>>,
+    /// For what was taken out of its list and waits for locks of others.
+    apart: Arc<Semaphore>,
+    /// Told when nothing is under way any more.
+    idle: Arc<Notify>,
 }
 
-/// Who waits for which auction. A busy auction has a line, be it empty; a free one has none.
-#[derive(Debug, Default)]
-struct Lines {
-    by_auction: HashMap<AuctionId, VecDeque<Waiting>>,
-    /// How many wait in all lines.
-    waiting: usize,
-    /// How many have ever waited.
-    next: u64,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    number: u64,
-    command: Command,
-    /// The runtime of whoever waits: somebody drives it.
-    runtime: Handle,
-    answer: oneshot::Sender<Answer>,
+impl Default for Group {
+    fn default() -> Self {
+        Self::new(GroupCommit::default())
+    }
 }
 
 impl Group {
     pub(super) fn new(settings: GroupCommit) -> Self {
-        Self { settings, lines: Arc::default() }
+        let apart = Arc::new(Semaphore::new(settings.lists.min(Semaphore::MAX_PERMITS)));
+        Self { settings, lines: Arc::default(), apart, idle: Arc::default() }
     }
 
     /// Lines of their own, with the same settings.
@@ -137,93 +236,53 @@ impl Group {
         let ledger = alone.ledger;
         // In the task of a list nobody would know that it is nested, and both would wait for each other.
         ledger.unit_of_work().require_outermost()?;
+        let run = alone.carry_out(async |uow| command.execute(uow, ledger).await);
         // What a host's own check asks, counts and writes is the business of one command alone.
-        let place = match self.settings.commands {
-            0 => None,
-            _ if ledger.gatekeeper.asks() => None,
-            _ => self.enter(ledger, command)?,
+        let grouped = self.settings.commands > 0 && !ledger.gatekeeper.asks();
+        let done = match Handle::try_current() {
+            Ok(runtime) if grouped => match self.enter(ledger, command, runtime)? {
+                Place::InLine(in_line) => return in_line.answer(self.settings.deadline).await,
+                Place::Turn(mut turn) => turn.watch(run).await,
+            },
+            _ => run.await,
         };
-        match place {
-            Some(Place::InLine(in_line)) => in_line.answer(self.settings.deadline).await,
-            // The turn ends with the command, or with the future of its caller.
-            place => {
-                let done = alone.carry_out(async |uow| command.execute(uow, ledger).await).await;
-                drop(place);
-                done.map(|done| done.value)
-            }
-        }
+        done.map(|done| done.value)
     }
 
     /// Takes the turn if the auction is free, and a place in its line if it is not.
-    fn enter(&self, ledger: &AuctionLedger, command: &Command) -> Result<Option<Place>, Error> {
-        let Ok(runtime) = Handle::try_current() else {
-            return Ok(None);
-        };
-        let mut lines = self.lock();
-        let waiting = lines.waiting;
-        let number = lines.next;
-        let Some(line) = lines.by_auction.get_mut(&command.auction) else {
-            lines.by_auction.insert(command.auction, VecDeque::new());
-            let turn = Turn { ledger: ledger.clone(), auction: command.auction, is_over: false };
-            return Ok(Some(Place::Turn(turn)));
-        };
-        if waiting >= self.settings.waiting {
-            return Err(Error::Overloaded { waiting });
-        }
+    fn enter(
+        &self,
+        ledger: &AuctionLedger,
+        command: &Command,
+        runtime: Handle,
+    ) -> Result<Place, Error> {
         let (answer, receiver) = oneshot::channel();
-        line.push_back(Waiting { number, command: command.clone(), runtime, answer });
-        lines.waiting = waiting.saturating_add(1);
-        lines.next = number.wrapping_add(1);
+        let waiting = Waiting { number: 0, command: command.clone(), runtime, answer };
         let auction = command.auction;
-        Ok(Some(Place::InLine(InLine { group: self.clone(), auction, number, receiver })))
+        let entered = self.lock().enter(&self.settings, ledger.lists(), waiting)?;
+        Ok(match entered {
+            Entered::Turn => Place::Turn(Turn::counted(ledger, vec![auction])),
+            Entered::InLine(number) => {
+                Place::InLine(InLine { group: self.clone(), auction, number, receiver })
+            }
+        })
     }
 
-    /// The runtime of whoever is the first in line; if nobody is, the auction is free.
-    fn next_runtime(&self, auction: AuctionId) -> Option<Handle> {
-        let mut lines = self.lock();
-        let first = lines.by_auction.get(&auction).and_then(VecDeque::front);
-        let runtime = first.map(|first| first.runtime.clone());
-        if runtime.is_none() {
-            lines.by_auction.remove(&auction);
-        }
-        runtime
-    }
-
-    /// Whoever waits for an auction, as many as a list can have.
-    fn next_list(&self, auction: AuctionId) -> Vec<Waiting> {
-        let mut lines = self.lock();
-        let Some(line) = lines.by_auction.get_mut(&auction) else {
-            return Vec::new();
-        };
-        let count = line.len().min(self.settings.commands);
-        let list: Vec<_> = line.drain(..count).collect();
-        lines.waiting = lines.waiting.saturating_sub(list.len());
-        list
-    }
-
-    /// Leaves the line; whether there was still time.
-    fn leave(&self, auction: AuctionId, number: u64) -> bool {
-        let mut lines = self.lock();
-        let Some(line) = lines.by_auction.get_mut(&auction) else {
-            return false;
-        };
-        let Ok(place) = line.binary_search_by_key(&number, |waiting| waiting.number) else {
-            return false;
-        };
-        line.remove(place);
-        lines.waiting = lines.waiting.saturating_sub(1);
-        true
-    }
-
-    /// Frees an auction whose line nobody is going to carry out; whoever waits in it is told.
-    fn abandon(&self, auction: AuctionId) {
-        let mut lines = self.lock();
-        let line = lines.by_auction.remove(&auction).unwrap_or_default();
-        lines.waiting = lines.waiting.saturating_sub(line.len());
-        drop(lines);
-        let waiting = line.len();
-        for one in line {
-            _ = one.answer.send(Err(Error::Overloaded { waiting }));
+    /// Carries out who waits, as long as there is room for a transaction.
+    fn start(&self, ledger: &AuctionLedger) {
+        let mut first = true;
+        loop {
+            let next = self.lock().next_list(&self.settings, ledger.lists(), first);
+            first = false;
+            let Some(NextList { auctions, list }) = next else {
+                return;
+            };
+            let Some(runtime) = list.first().map(|waiting| waiting.runtime.clone()) else {
+                continue;
+            };
+            let turn = Turn::counted(ledger, auctions);
+            let begin = Begin(Some((turn, list)));
+            runtime.spawn(begin.run());
         }
     }
 
@@ -232,47 +291,99 @@ impl Group {
     }
 }
 
+impl AuctionLedger {
+    /// How many transactions are under way at a time.
+    fn lists(&self) -> usize {
+        if self.has_row_locks() { self.group.settings.lists } else { 1 }
+    }
+
+    fn has_row_locks(&self) -> bool {
+        Dialect::of(self.db.get_database_backend()).has_row_locks()
+    }
+}
+
 enum Place {
-    Turn(#[expect(dead_code, reason = "it does its work when it is dropped")] Turn),
+    Turn(Turn),
     InLine(InLine),
 }
 
-/// The right to an auction. When it ends, those who wait are the next.
+/// The right to auctions. When it ends, those who wait for them are the next.
 struct Turn {
     ledger: AuctionLedger,
-    auction: AuctionId,
-    /// Whether the line has been given up.
-    is_over: bool,
+    auctions: Vec<AuctionId>,
+    /// Whether it takes the room of a transaction.
+    is_counted: bool,
+}
+
+impl Turn {
+    /// Of auctions that the lines have marked as busy, and for which they have counted a transaction.
+    fn counted(ledger: &AuctionLedger, auctions: Vec<AuctionId>) -> Self {
+        Self { ledger: ledger.clone(), auctions, is_counted: true }
+    }
+
+    /// Takes some of its auctions out, into a turn of their own that does not count.
+    fn split(&mut self, auctions: Vec<AuctionId>) -> Self {
+        self.auctions.retain(|auction| !auctions.contains(auction));
+        self.ledger.group.lock().split();
+        Self { ledger: self.ledger.clone(), auctions, is_counted: false }
+    }
+
+    /// Waits for what it does; if that takes long, the next ones are not held up by it.
+    async fn watch<T>(&mut self, work: impl Future<Output = T>) -> T {
+        if !self.ledger.has_row_locks() {
+            return work.await;
+        }
+        let slow = self.ledger.group.settings.slow;
+        let is_slow = || {
+            self.is_counted = false;
+            self.ledger.group.lock().stop_counting();
+            self.ledger.group.start(&self.ledger);
+        };
+        attend(work, slow, is_slow).await
+    }
+}
+
+/// Waits for some work; if it takes longer than `slow`, `is_slow` is told once.
+async fn attend<T>(work: impl Future<Output = T>, slow: Duration, is_slow: impl FnOnce()) -> T {
+    let mut work = pin!(work);
+    if let Ok(done) = tokio::time::timeout(slow, work.as_mut()).await {
+        return done;
+    }
+    is_slow();
+    work.await
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if self.is_over {
-            return;
+        let group = &self.ledger.group;
+        if group.lock().end(&self.auctions, self.is_counted) {
+            group.idle.notify_waiters();
         }
-        let Some(runtime) = self.ledger.group.next_runtime(self.auction) else {
-            return;
-        };
-        let (ledger, auction) = (self.ledger.clone(), self.auction);
-        let mut next = Next(Some(Self { ledger, auction, is_over: false }));
-        runtime.spawn(async move {
-            let turn = next.0.take().expect("a task begins once");
-            let list = turn.ledger.group.next_list(turn.auction);
-            carry_out_list(&turn.ledger, list).await;
-            drop(turn);
-        });
+        group.start(&self.ledger);
     }
 }
 
-/// The turn of a task that has not begun. A runtime that has ended begins none.
-struct Next(Option<Turn>);
+/// A list that has not begun. A runtime that has ended begins none: whoever waits is told.
+struct Begin(Option<(Turn, Vec<Waiting>)>);
 
-impl Drop for Next {
-    fn drop(&mut self) {
-        if let Some(mut turn) = self.0.take() {
-            turn.is_over = true;
-            turn.ledger.group.abandon(turn.auction);
+impl Begin {
+    async fn run(mut self) {
+        if let Some((turn, list)) = self.0.take() {
+            list::carry_out(turn, list).await;
         }
+    }
+}
+
+impl Drop for Begin {
+    fn drop(&mut self) {
+        let Some((turn, list)) = self.0.take() else {
+            return;
+        };
+        let waiting = list.len();
+        for one in list {
+            _ = one.answer.send(Err(Error::Overloaded { waiting }));
+        }
+        drop(turn);
     }
 }
 
@@ -288,11 +399,10 @@ impl InLine {
     async fn answer(mut self, deadline: Duration) -> Answer {
         let answer = match tokio::time::timeout(deadline, &mut self.receiver).await {
             Ok(answer) => answer,
-            Err(_) if self.group.leave(self.auction, self.number) => {
-                let waiting = self.group.lock().waiting;
-                return Err(Error::Overloaded { waiting });
-            }
-            Err(_) => (&mut self.receiver).await,
+            Err(_) => match self.leave() {
+                Some(waiting) => return Err(Error::Overloaded { waiting }),
+                None => (&mut self.receiver).await,
+            },
         };
         // The list has ended with its runtime, or by a panic.
         let gone = || UnitOfWorkError::CommitUnknown {
@@ -300,118 +410,14 @@ impl InLine {
         };
         answer.unwrap_or_else(|_| Err(gone().into()))
     }
+
+    fn leave(&self) -> Option<usize> {
+        self.group.lock().leave(self.auction, self.number)
+    }
 }
 
 impl Drop for InLine {
     fn drop(&mut self) {
-        self.group.leave(self.auction, self.number);
-    }
-}
-
-async fn carry_out_list(ledger: &AuctionLedger, list: Vec<Waiting>) {
-    let (commands, senders): (Vec<_>, Vec<_>) =
-        list.into_iter().map(|waiting| (waiting.command, waiting.answer)).unzip();
-    // Everybody may have left the line meanwhile.
-    if commands.is_empty() {
-        return;
-    }
-    let answers = answers(ledger, &commands).await;
-    for (answer, sender) in answers.into_iter().zip(senders) {
-        // Nobody listens any more: it is carried out all the same.
-        _ = sender.send(answer);
-    }
-}
-
-/// The answers to a list of commands, in their order.
-fn answers<'a>(ledger: &'a AuctionLedger, commands: &'a [Command]) -> BoxFuture<'a, Vec<Answer>> {
-    async move {
-        let alone = Alone { ledger, name: "GroupCommit" };
-        if let [command] = commands {
-            let done = alone.carry_out(async |uow| command.execute(uow, ledger).await).await;
-            return vec![done.map(|done| done.value)];
-        }
-        let list = alone.carry_out(async |uow| List::carry_out(uow, ledger, commands).await).await;
-        match list {
-            Ok(list) => list.0.into_iter().map(|answer| answer.map(|done| done.value)).collect(),
-            Err(error) if is_one_commands(&error) => {
-                let (first, second) = commands.split_at(commands.len().midpoint(0));
-                let mut answers = answers(ledger, first).await;
-                answers.extend(self::answers(ledger, second).await);
-                answers
-            }
-            Err(error) => commands.iter().map(|_| Err(error.clone())).collect(),
-        }
-    }
-    .boxed()
-}
-
-/// Whether a list may have failed for one of its commands: another list without it need not.
-fn is_one_commands(error: &Error) -> bool {
-    let kind = match error {
-        Error::Database(error) => ErrorKind::of(error),
-        Error::UnitOfWork(error) => error.kind().unwrap_or(ErrorKind::Other),
-        Error::MigrationsMissing(_)
-        | Error::NotStrict
-        | Error::CommitUnknown { .. }
-        | Error::Overloaded { .. } => return false,
-        _ => return true,
-    };
-    let all = kind.is_retryable()
-        || matches!(
-            kind,
-            ErrorKind::PoolTimeout
-                | ErrorKind::PoolClosed
-                | ErrorKind::ReadOnly
-                | ErrorKind::Full
-                | ErrorKind::UndefinedTable
-        );
-    !all && error.is_known_not_stored()
-}
-
-/// A list that was carried out, in a transaction that may not have ended.
-#[derive(Clone)]
-struct List(Vec<Result<Done<Outcome>, Error>>, Option<CommandRef>);
-
-impl List {
-    async fn carry_out(
-        uow: &UnitOfWork,
-        ledger: &AuctionLedger,
-        commands: &[Command],
-    ) -> Result<Self, Error> {
-        let outcomes = batch::execute(uow, ledger, commands).await?;
-        let written = outcomes.iter().zip(commands).find_map(|(outcome, command)| {
-            let done = outcome.as_ref().ok()?;
-            // What a key answers was written by another one.
-            let is_new = done.command.operation() == command.once.operation;
-            is_new.then(|| done.command.clone())
-        });
-        Ok(Self(outcomes, written))
-    }
-}
-
-impl CarriedOut for List {
-    fn written(&self) -> Option<&CommandRef> {
-        self.1.as_ref()
-    }
-
-    fn tell(&self) {
-        self.0.iter().flatten().for_each(Done::tell);
-    }
-
-    fn unknown(self, error: DbErr) -> Result<Self, Error> {
-        let Self(outcomes, written) = self;
-        let mut judged_on_unknown = false;
-        let outcomes = outcomes.into_iter().map(|outcome| match outcome {
-            Ok(done) => {
-                judged_on_unknown = true;
-                done.unknown(error.clone())
-            }
-            // It was refused because of commands that may not be stored: only that nothing of it is, is known.
-            Err(_) if judged_on_unknown => {
-                Err(UnitOfWorkError::CommitRefused { error: error.clone() }.into())
-            }
-            refused => refused,
-        });
-        Ok(Self(outcomes.collect(), written))
+        self.leave();
     }
 }

@@ -102,13 +102,13 @@ impl PlaceBid<'_> {
     fn precheck(&self) -> Result<(), Error> {
         self.command.precheck()
     }
+}
 
-    fn answer(outcome: Outcome) -> Result<Bid, Error> {
-        match outcome {
-            Outcome::Bid(bid) => Ok(bid),
-            _ => Err(Error::damaged("a bid was answered with something else")),
-        }
+fn bid(outcome: Outcome) -> Result<Bid, Error> {
+    match outcome {
+        Outcome::Bid(bid) => Ok(bid),
+        _ => Err(Error::damaged("a bid was answered with something else")),
     }
 }
 
-command!(PlaceBid -> Bid);
+command!(PlaceBid -> Bid, bid);

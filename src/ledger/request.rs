@@ -1,6 +1,7 @@
 //! What all verbs of the ledger have in common: they are awaited, alone or within a unit of work of the host.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use sea_orm::{DbErr, IsolationLevel};
 use tokio::time::Instant;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 use super::AuctionLedger;
 use super::outcome::{CommandRef, CommandStatus, Done};
 use crate::error::Error;
-use crate::unit_of_work::{Attempts, Error as UnitOfWorkError, UnitOfWork};
+use crate::unit_of_work::{Attempts, Error as UnitOfWorkError, ErrorKind, UnitOfWork};
 
 /// Makes a verb out of a struct with the fields `ledger` and `within`, and these methods:
 ///
@@ -21,10 +22,7 @@ macro_rules! verb {
         impl $verb<'_> {
             /// Carries it out in a unit of work of its own.
             async fn alone(&self) -> Result<$output, crate::error::Error> {
-                let alone = crate::ledger::request::Alone {
-                    ledger: self.ledger,
-                    name: stringify!($verb),
-                };
+                let alone = crate::ledger::request::Alone::new(self.ledger, stringify!($verb));
                 let done = alone.carry_out(async |uow| self.run(uow).await).await?;
                 Ok(done.value)
             }
@@ -34,10 +32,10 @@ macro_rules! verb {
 
 pub(super) use verb;
 
-/// Makes a verb as [`verb`] does, of a struct that has a `command` too, and a function `answer` that takes its outcome: where
-/// its auction is busy it is carried out together with those that it meets there.
+/// Makes a verb as [`verb`] does, of a struct that has a `command` too, and a function that takes its outcome: where its
+/// auction is busy, or many are, it is carried out together with those that it meets there.
 macro_rules! command {
-    ($verb:ident -> $output:ty) => {
+    ($verb:ident -> $output:ty, $answer:expr) => {
         crate::ledger::request::request!($verb -> $output);
 
         impl $verb<'_> {
@@ -45,16 +43,13 @@ macro_rules! command {
                 &self,
                 uow: &crate::unit_of_work::UnitOfWork,
             ) -> Result<crate::ledger::outcome::Done<$output>, crate::error::Error> {
-                self.command.execute(uow, self.ledger).await?.try_map(Self::answer)
+                self.command.execute(uow, self.ledger).await?.try_map($answer)
             }
 
             /// Carries it out without a unit of work of the host.
             async fn alone(&self) -> Result<$output, crate::error::Error> {
-                let alone = crate::ledger::request::Alone {
-                    ledger: self.ledger,
-                    name: stringify!($verb),
-                };
-                self.ledger.group.carry_out(alone, &self.command).await.and_then(Self::answer)
+                let alone = crate::ledger::request::Alone::new(self.ledger, stringify!($verb));
+                self.ledger.group.carry_out(alone, &self.command).await.and_then($answer)
             }
         }
     };
@@ -146,10 +141,20 @@ impl<T: Clone> CarriedOut for Done<T> {
 /// says so, and nothing is sent again, with a key neither: the answer of another attempt would hide that nobody knows.
 pub(super) struct Alone<'a> {
     pub(super) ledger: &'a AuctionLedger,
-    pub(super) name: &'static str,
+    name: &'static str,
+    lock_timeout: Option<Duration>,
 }
 
-impl Alone<'_> {
+impl<'a> Alone<'a> {
+    pub(super) fn new(ledger: &'a AuctionLedger, name: &'static str) -> Self {
+        Self { ledger, name, lock_timeout: None }
+    }
+
+    /// Gives up when a lock is not to be had for so long.
+    pub(super) fn lock_timeout(self, timeout: Option<Duration>) -> Self {
+        Self { lock_timeout: timeout, ..self }
+    }
+
     pub(super) async fn carry_out<F, T>(&self, run: F) -> Result<T, Error>
     where
         F: AsyncFnOnce(&UnitOfWork) -> Result<T, Error> + Clone,
@@ -157,6 +162,9 @@ impl Alone<'_> {
     {
         let mut attempts = Attempts::of(&self.ledger.retry);
         let mut root = self.ledger.unit_of_work().name(self.name);
+        if let Some(timeout) = self.lock_timeout {
+            root = root.lock_timeout(timeout);
+        }
         loop {
             let carried_out = Mutex::new(None);
             let run = run.clone();
@@ -191,7 +199,9 @@ impl Alone<'_> {
                 }
                 (error, _) => (error, failure.retryable),
             };
-            if !attempts.again(retryable).await {
+            let given_up =
+                self.lock_timeout.is_some() && error.kind() == Some(ErrorKind::LockTimeout);
+            if given_up || !attempts.again(retryable).await {
                 return Err(error);
             }
             // A server whose default is a snapshot refuses rows that changed after the first statement: not twice.

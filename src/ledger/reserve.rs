@@ -6,8 +6,7 @@ use super::AuctionLedger;
 use super::batch::{Command, Wish};
 use super::extend::{Change, change};
 use super::once::Once;
-use super::outcome::Done;
-use super::request::verb;
+use super::request::command;
 use super::settle::{Settlement, settlement};
 use crate::error::Error;
 use crate::id::{AuctionId, UserId};
@@ -146,10 +145,6 @@ impl LowerReserve<'_> {
     fn precheck(&self) -> Result<(), Error> {
         self.command.precheck()
     }
-
-    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Change>, Error> {
-        self.command.execute(uow, self.ledger).await?.try_map(change)
-    }
 }
 
 /// A price below the reserve to be accepted: [`AuctionLedger::accept_below_reserve`].
@@ -181,11 +176,7 @@ impl AcceptBelowReserve<'_> {
     fn precheck(&self) -> Result<(), Error> {
         self.command.precheck()
     }
-
-    async fn run(&self, uow: &UnitOfWork) -> Result<Done<Settlement>, Error> {
-        self.command.execute(uow, self.ledger).await?.try_map(settlement)
-    }
 }
 
-verb!(LowerReserve -> Change);
-verb!(AcceptBelowReserve -> Settlement);
+command!(LowerReserve -> Change, change);
+command!(AcceptBelowReserve -> Settlement, settlement);

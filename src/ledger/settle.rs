@@ -14,7 +14,7 @@ use super::history::vanished;
 use super::once::Once;
 use super::outcome::Done;
 use super::receipt::Outcome;
-use super::request::verb;
+use super::request::{Alone, request};
 use super::store::{self, Lot};
 use crate::backend::Detached;
 use crate::entity::{act, auction};
@@ -340,14 +340,24 @@ impl Settle<'_> {
 
     async fn run(&self, uow: &UnitOfWork) -> Result<Done<Settlement>, Error> {
         match self.command.execute(uow, self.ledger).await {
-            Err(Error::Rejected(Rejection::Closed {
-                state: AuctionState::Sold | AuctionState::Unsold,
-            })) => {
+            Err(error) if is_over(&error) => {
                 let settlement = self.repeat(uow).await?;
                 let command = settlement.command();
                 Ok(Done::silent(settlement, command))
             }
             outcome => outcome?.try_map(settlement),
+        }
+    }
+
+    /// Carries it out without a unit of work of the host.
+    async fn alone(&self) -> Result<Settlement, Error> {
+        let alone = || Alone::new(self.ledger, "Settle");
+        match self.ledger.group.carry_out(alone(), &self.command).await {
+            Err(error) if is_over(&error) => {
+                let done = alone().carry_out(async |uow| self.run(uow).await).await?;
+                Ok(done.value)
+            }
+            outcome => settlement(outcome?),
         }
     }
 
@@ -400,6 +410,14 @@ impl Settle<'_> {
     }
 }
 
+/// Whether it has been settled, closed or bought before.
+fn is_over(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Rejected(Rejection::Closed { state: AuctionState::Sold | AuctionState::Unsold })
+    )
+}
+
 pub(super) fn settlement(outcome: Outcome) -> Result<Settlement, Error> {
     match outcome {
         Outcome::Settlement(settlement) => Ok(settlement),
@@ -407,4 +425,4 @@ pub(super) fn settlement(outcome: Outcome) -> Result<Settlement, Error> {
     }
 }
 
-verb!(Settle -> Settlement);
+request!(Settle -> Settlement);

@@ -3,7 +3,7 @@
 //! The lock order is written here and nowhere else: auctions ascending, then wallets ascending, each in one query. The
 //! database's clock is read with the wallets, after the auctions' locks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::sea_query::{
     Expr, ExprTrait, LockType, OnConflict, Query, SimpleExpr, SubQueryStatement,
@@ -121,14 +121,15 @@ fn state(state: auction::State) -> AuctionState {
     }
 }
 
-/// Locks auctions, ascending.
+/// Locks auctions, ascending. Those that do not exist are left out.
 pub(super) async fn lock_auctions(
     uow: &UnitOfWork,
     ids: &BTreeSet<AuctionId>,
+    wait: LockWait,
 ) -> Result<BTreeMap<AuctionId, Lot>, Error> {
     let ids = padded(ids.iter().map(|id| id.get()).collect());
     let query = auction::Entity::find().filter(auction::Column::Id.is_in(ids));
-    let rows = uow.lock(query, LockWait::Wait).await?;
+    let rows = uow.lock(query, wait).await?;
     rows.iter().map(|row| lot(row).map(|lot| (lot.id, lot))).collect()
 }
 
@@ -140,25 +141,47 @@ pub(super) type Owner = (UserId, Currency);
 pub(super) struct Locked {
     pub(super) accounts: BTreeMap<WalletId, Account>,
     pub(super) now: Micros,
+    /// Whose they are: a user has one of each currency.
+    by_owner: HashMap<UserId, Vec<WalletId>>,
 }
 
 impl Locked {
     pub(super) fn nothing() -> Self {
-        Self { accounts: BTreeMap::new(), now: Micros::new(0) }
+        Self::of_accounts(BTreeMap::new(), Micros::new(0))
     }
 
-    /// The time of a command that touches these wallets and whatever last changed at `last_at`. The database's clock may
+    fn of_accounts(accounts: BTreeMap<WalletId, Account>, now: Micros) -> Self {
+        let mut by_owner = HashMap::<UserId, Vec<WalletId>>::new();
+        for account in accounts.values() {
+            by_owner.entry(account.owner.clone()).or_default().push(account.id);
+        }
+        Self { accounts, now, by_owner }
+    }
+
+    /// The time of a command that touches all these wallets and whatever last changed at `last_at`. The database's clock may
     /// step back, and stands still while a statement waits for its locks; the times of an auction and of a wallet never
     /// go back.
     pub(super) fn now_after(&self, last_at: Micros) -> Micros {
-        let accounts = self.accounts.values().map(|account| account.last_at);
-        accounts.fold(self.now.max(last_at), Micros::max)
+        self.latest(last_at, self.accounts.values())
+    }
+
+    /// As [`now_after`](Self::now_after), for a command that touches some of these wallets.
+    pub(super) fn now_among(
+        &self,
+        last_at: Micros,
+        wallets: impl Iterator<Item = WalletId>,
+    ) -> Micros {
+        self.latest(last_at, wallets.filter_map(|wallet| self.accounts.get(&wallet)))
+    }
+
+    fn latest<'a>(&self, last_at: Micros, touched: impl Iterator<Item = &'a Account>) -> Micros {
+        touched.map(|account| account.last_at).fold(self.now.max(last_at), Micros::max)
     }
 
     fn find(&self, (user, currency): &Owner) -> Option<&Account> {
-        self.accounts
-            .values()
-            .find(|account| account.owner == *user && account.currency.code() == currency.code())
+        let wallets = self.by_owner.get(user)?.iter();
+        let mut accounts = wallets.filter_map(|wallet| self.accounts.get(wallet));
+        accounts.find(|account| account.currency.code() == currency.code())
     }
 
     fn has(&self, owner: &Owner) -> bool {
@@ -166,7 +189,10 @@ impl Locked {
     }
 
     fn add(&mut self, account: Option<Account>) {
-        self.accounts.extend(account.map(|account| (account.id, account)));
+        if let Some(account) = account {
+            self.by_owner.entry(account.owner.clone()).or_default().push(account.id);
+            self.accounts.insert(account.id, account);
+        }
     }
 
     /// The wallet of `owner`, if there is one.
@@ -214,7 +240,7 @@ pub(super) async fn lock_wallets(
         Ok((account.id, account))
     });
     let accounts = accounts.collect::<Result<_, Error>>()?;
-    let mut locked = Locked { accounts, now: clock.or(session.now) };
+    let mut locked = Locked::of_accounts(accounts, clock.or(session.now));
     for owner in owners {
         if !locked.has(owner) {
             locked.add(find_hidden(uow, dialect, &session, owner).await?);

@@ -3,8 +3,8 @@
 use rust_decimal::Decimal;
 
 use super::batch::{Command, Wish};
+use super::buy_now::purchase;
 use super::once::Once;
-use super::receipt::Outcome;
 use super::request::command;
 use super::{AuctionLedger, Purchase};
 use crate::error::Error;
@@ -91,13 +91,6 @@ impl Take<'_> {
     fn precheck(&self) -> Result<(), Error> {
         self.command.precheck()
     }
-
-    fn answer(outcome: Outcome) -> Result<Purchase, Error> {
-        match outcome {
-            Outcome::Purchase(purchase) => Ok(purchase),
-            _ => Err(Error::damaged("a purchase was answered with something else")),
-        }
-    }
 }
 
-command!(Take -> Purchase);
+command!(Take -> Purchase, purchase);

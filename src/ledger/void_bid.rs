@@ -12,9 +12,8 @@ use chrono::{DateTime, Utc};
 use super::AuctionLedger;
 use super::batch::{Command, Wish};
 use super::once::Once;
-use super::outcome::Done;
 use super::receipt::Outcome;
-use super::request::verb;
+use super::request::command;
 use super::store::Lot;
 use crate::entity::{act, bid, wallet};
 use crate::error::Error;
@@ -138,16 +137,16 @@ impl VoidBid<'_> {
     fn precheck(&self) -> Result<(), Error> {
         self.command.precheck()
     }
+}
 
-    async fn run(&self, uow: &UnitOfWork) -> Result<Done<VoidedBid>, Error> {
-        self.command.execute(uow, self.ledger).await?.try_map(|outcome| match outcome {
-            Outcome::Voided(voided) => Ok(voided),
-            _ => Err(Error::damaged("a voided bid was answered with something else")),
-        })
+fn voided_bid(outcome: Outcome) -> Result<VoidedBid, Error> {
+    match outcome {
+        Outcome::Voided(voided) => Ok(voided),
+        _ => Err(Error::damaged("a voided bid was answered with something else")),
     }
 }
 
-verb!(VoidBid -> VoidedBid);
+command!(VoidBid -> VoidedBid, voided_bid);
 
 /// How many bidders are asked whether they can pay.
 const CANDIDATES: usize = 64;

@@ -129,7 +129,7 @@ on_every_backend! {
         ledger.collect_house("the house", WON).await?;
         finds(world, []).await?;
         let vandal = Vandal::of(world).await?;
-        let operation = OperationId::from(uuid::Uuid::from_u128(0x1890000_0000_7000_8000_000000000000));
+        let operation = OperationId::from(uuid::Uuid::from_u128(0x0189_0000_0000_7000_8000_0000_0000_0000));
         let written = match world.database() {
             Database::Postgres => format!("'{operation}'"),
             _ => format!("x'{}'", operation.get().simple()),

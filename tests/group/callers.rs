@@ -17,6 +17,7 @@ on_every_backend! {
             let auction = open(&ledger).await?;
             let bid = |tens: i64| ledger.place_bid(auction, "ann", (10 * tens).into()).into_future();
             let mut bids: Vec<_> = (10..15).map(bid).collect();
+            ledger.drain().await;
             line_up(&mut bids).await;
             drop(bids.remove(gone));
             for (place, bid) in bids.into_iter().enumerate() {
@@ -38,6 +39,7 @@ on_every_backend! {
         let auction = open(&ledger).await?;
         let bid = |tens: i64| ledger.place_bid(auction, "ann", (10 * tens).into()).into_future();
         let mut bids: Vec<_> = (10..15).map(bid).collect();
+        ledger.drain().await;
         line_up(&mut bids).await;
         // The last first: the one that has the turn leaves nobody behind.
         while bids.pop().is_some() {}
@@ -140,7 +142,7 @@ on_every_backend! {
             ledger.place_bid(auction, user, amount.into()).key("k").into_future()
         };
         let first = ledger.place_bid(auction, "bob", 100.into()).into_future();
-        let answers = all_at_once(vec![first, bid("ann", 110), bid("bob", 130), bid("ann", 110), bid("ann", 120)]).await;
+        let answers = all_at_once(&ledger, vec![first, bid("ann", 110), bid("bob", 130), bid("ann", 110), bid("ann", 120)]).await;
         let [first, ann, bob, again, other] = <[_; 5]>::try_from(answers).expect("five answers");
         assert_eq!((first?.seq, ann.as_ref().unwrap().seq, bob?.seq), (2, 3, 4));
         assert_eq!(again.unwrap(), ann.unwrap());
@@ -148,7 +150,7 @@ on_every_backend! {
         // A refusal leaves the key free, in a list too.
         let free = |amount: i64| ledger.place_bid(auction, "ann", amount.into()).key("free").into_future();
         let turn = ledger.place_bid(auction, "ann", 140.into()).into_future();
-        let mut answers = all_at_once(vec![turn, free(1), free(150)]).await;
+        let mut answers = all_at_once(&ledger, vec![turn, free(1), free(150)]).await;
         assert_eq!(answers.pop().unwrap()?.seq, 6);
         assert!(matches!(rejection(answers.pop().unwrap()), Rejection::BelowMinimum { .. }));
         let books = Books::read(world.db()).await?;

@@ -1,5 +1,7 @@
 //! All at once and one after the other: the same answers, the same bids, the same entries, the same events.
 
+use std::time::Duration;
+
 use auction_ledger::{
     AuctionId, AuctionLedger, AuctionTerms, Availability, Error, GroupCommit, HouseShare,
     ManualClock, RecordingSink,
@@ -62,7 +64,7 @@ fn terms(dice: &mut Dice) -> AuctionTerms {
             .buy_now_until(Availability::UntilReserveMet),
         4 => AuctionTerms::sealed_second_price(WON, 50.into()),
         5 => AuctionTerms::fixed_price(WON, 200.into()),
-        _ => english.automatic_bidding().soft_close(std::time::Duration::from_secs(7_200)),
+        _ => english.automatic_bidding().soft_close(Duration::from_secs(7_200)),
     };
     let terms =
         if dice.roll(2) == 0 { terms.premium(HouseShare::basis_points(10_00)) } else { terms };
@@ -128,8 +130,22 @@ impl House {
         }
     }
 
+    /// Waits until the sink, which is told behind the commands and in their order, knows of another one.
+    async fn is_told(&self) -> TestResult {
+        let terms = AuctionTerms::english(WON, 50.into(), 10.into()).ends_at(end());
+        let last = self.ledger.open_auction(self.user("sam"), "the last", terms).await?.id;
+        let mut count = 0;
+        loop {
+            let told = self.sink.wait_for(count).await;
+            if told.iter().any(|event| event.auction == last) {
+                return Ok(());
+            }
+            count = told.len() + 1;
+        }
+    }
+
     /// Everything that is stored of an auction and its users, and was told of it.
-    async fn traces(&self, auction: AuctionId, events: usize) -> Result<Vec<String>, Error> {
+    async fn traces(&self, auction: AuctionId) -> Result<Vec<String>, Error> {
         let mut traces = vec![format!("{:?}", self.ledger.auction(auction).await?)];
         let bids = self.ledger.bids(auction).await?;
         traces.extend(bids.iter().map(|bid| format!("{bid:?}")));
@@ -142,7 +158,7 @@ impl House {
             entries.retain(|entry| entry.auction == Some(auction));
             traces.extend(entries.iter().map(|entry| format!("{entry:?}")));
         }
-        let told = self.sink.wait_for(events).await;
+        let told = self.sink.events();
         traces.extend(
             told.iter().filter(|event| event.auction == auction).map(|event| format!("{event:?}")),
         );
@@ -161,25 +177,59 @@ fn told<T: std::fmt::Debug>(answer: &Result<T, Error>) -> String {
     }
 }
 
-async fn compare(world: &World, seed: u64) -> TestResult {
+/// The order in which requests for auctions, all at once, are carried out: the first has the turn; the others stand in line,
+/// auction by auction in the order in which they came, and the auction of the first is free last.
+fn order(auctions: &[usize]) -> Vec<usize> {
+    let first = auctions.first().copied();
+    let mut lines: Vec<usize> = Vec::new();
+    for auction in auctions.iter().skip(1).filter(|auction| Some(**auction) != first) {
+        if !lines.contains(auction) {
+            lines.push(*auction);
+        }
+    }
+    lines.extend(first);
+    let in_line = |line: usize| (1..auctions.len()).filter(move |place| auctions[*place] == line);
+    (0..auctions.len().min(1)).chain(lines.into_iter().flat_map(in_line)).collect()
+}
+
+/// Requests for so many auctions, which share their users.
+async fn compare(world: &World, seed: u64, auctions: usize) -> TestResult {
     let mut dice = Dice(seed);
-    let together = House::new(world, 'a', GroupCommit::new().commands(1 + dice.roll(30) as usize));
+    let settings = match auctions {
+        1 => GroupCommit::new().commands(1 + dice.roll(30) as usize),
+        // In a known order, on a slow machine too.
+        _ => GroupCommit::new().lists(1).slow(Duration::from_secs(3_600)),
+    };
+    let together = House::new(world, 'a', settings);
     let apart = House::new(world, 'b', GroupCommit::off());
     for round in 0..scale(25) {
-        let mut terms_dice = Dice(seed + round as u64);
-        let terms = terms(&mut terms_dice);
-        let auctions = (together.open(terms.clone()).await?, apart.open(terms).await?);
-        let requests: Vec<Request> = (0..1 + dice.roll(30)).map(|_| request(&mut dice)).collect();
-        let sent = requests.iter().map(|request| together.send(auctions.0, request.clone()));
-        let answers = all_at_once(sent.collect()).await;
-        for (request, answer) in requests.iter().zip(answers) {
-            let alone = apart.send(auctions.1, request.clone()).await;
-            assert_eq!(answer, alone, "seed {seed}, round {round}: {request:?} of {requests:#?}");
+        let mut opened = Vec::new();
+        for auction in 0..auctions {
+            let terms = terms(&mut Dice(seed + (auctions * round + auction) as u64));
+            opened.push((together.open(terms.clone()).await?, apart.open(terms).await?));
         }
-        let events = apart.sink.events().len();
-        let expected = apart.traces(auctions.1, events).await?;
-        let found = together.traces(auctions.0, events).await?;
-        assert_eq!(found, expected, "seed {seed}, round {round}: {requests:#?}");
+        let requests: Vec<(usize, Request)> = (0..1 + dice.roll(30))
+            .map(|_| (dice.roll(auctions as u64) as usize, request(&mut dice)))
+            .collect();
+        let sent = requests
+            .iter()
+            .map(|(auction, request)| together.send(opened[*auction].0, request.clone()));
+        let answers = all_at_once(&together.ledger, sent.collect()).await;
+        for place in order(&requests.iter().map(|(auction, _)| *auction).collect::<Vec<_>>()) {
+            let (auction, request) = &requests[place];
+            let alone = apart.send(opened[*auction].1, request.clone()).await;
+            assert_eq!(
+                answers[place], alone,
+                "seed {seed}, round {round}: {place} of {requests:#?}"
+            );
+        }
+        together.is_told().await?;
+        apart.is_told().await?;
+        for (one, other) in opened {
+            let expected = apart.traces(other).await?;
+            let found = together.traces(one).await?;
+            assert_eq!(found, expected, "seed {seed}, round {round}: {requests:#?}");
+        }
     }
     Books::read(world.db()).await?.check();
     Ok(())
@@ -188,7 +238,13 @@ async fn compare(world: &World, seed: u64) -> TestResult {
 on_every_backend! {
     async fn together_is_as_if_one_after_the_other(world: &World) {
         for seed in [1, 2] {
-            compare(world, seed).await?;
+            compare(world, seed, 1).await?;
+        }
+    }
+
+    async fn so_it_is_across_auctions_that_share_a_transaction(world: &World) {
+        for (seed, auctions) in [(3, 2), (4, 6)] {
+            compare(world, seed, auctions).await?;
         }
     }
 }

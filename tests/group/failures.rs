@@ -41,7 +41,7 @@ on_every_backend! {
             let user = if tens % 2 == 0 { "ann" } else { "bob" };
             ledger.place_bid(auction, user, (10 * tens).into()).into_future()
         };
-        let answers = all_at_once((10..22).map(bid).collect()).await;
+        let answers = all_at_once(&ledger, (10..22).map(bid).collect()).await;
         let mut seq = 1;
         for (tens, answer) in (10..22).zip(answers) {
             if tens == 15 {
@@ -64,7 +64,7 @@ on_every_backend! {
         let auction = open(&ledger).await?;
         pool.close().await?;
         let bid = |tens: i64| ledger.place_bid(auction, "ann", (10 * tens).into()).into_future();
-        let answers = all_at_once((10..20).map(bid).collect()).await;
+        let answers = all_at_once(&ledger, (10..20).map(bid).collect()).await;
         for answer in answers {
             assert_eq!(answer.unwrap_err().kind(), Some(ErrorKind::PoolClosed));
         }
@@ -82,7 +82,7 @@ on_servers! {
         let auction = open(&ledger).await?;
         link.requests();
         let bid = |tens: i64| ledger.place_bid(auction, "ann", (10 * tens).into()).into_future();
-        let answers = all_at_once((10..40).map(bid).collect()).await;
+        let answers = all_at_once(&ledger, (10..40).map(bid).collect()).await;
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
         let commits = link.requests().iter().filter(|request| says(request, "COMMIT")).count();
         assert_eq!(commits, 2);
@@ -104,7 +104,7 @@ on_servers! {
                 (commits == 2 && says(request, "COMMIT")).then_some(cut)
             });
             let bid = |tens: i64| ledger.place_bid(auction, "ann", (10 * tens).into()).into_future();
-            let answers = all_at_once((10..30).map(bid).collect()).await;
+            let answers = all_at_once(&ledger, (10..30).map(bid).collect()).await;
             assert_eq!(link.cuts(), 1);
             let seqs = answers.into_iter().map(|answer| answer.map(|bid| bid.seq)).collect::<Result<Vec<_>, Error>>()?;
             assert!(seqs.into_iter().eq(2..22));

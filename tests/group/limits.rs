@@ -33,6 +33,7 @@ fn a_list_runs_where_somebody_waits_for_it() {
     // Its runtime is there, and nobody drives it any more.
     lasting.block_on(async { drop(first) });
     assert_eq!(lasting.block_on(second.remove(0)).unwrap().seq, 2);
+    lasting.block_on(ledger.drain());
     // Of a runtime that has ended nothing can be expected: whoever waits behind its caller is told.
     let mut turn = bid(13);
     lasting.block_on(super::line_up(&mut turn));
@@ -54,7 +55,7 @@ on_every_backend! {
         charge(&ledger, &["ann"], 10_000).await?;
         let auction = open(&ledger).await?;
         let bid = |amount: i64| ledger.place_bid(auction, "ann", amount.into()).into_future();
-        let answers = all_at_once((10..15).map(|tens| bid(10 * tens)).collect()).await;
+        let answers = all_at_once(&ledger, (10..15).map(|tens| bid(10 * tens)).collect()).await;
         let overloaded = |answer: &Result<_, Error>| matches!(answer, Err(Error::Overloaded { waiting: 2 }));
         assert_eq!(answers.iter().map(overloaded).collect::<Vec<_>>(), [false, false, false, true, true]);
         for answer in &answers[..3] {
@@ -66,7 +67,7 @@ on_every_backend! {
         books.check();
         assert_eq!(books.bids.len(), 3);
         // There is room again.
-        assert_eq!(all_at_once(vec![bid(150)]).await.len(), 1);
+        assert_eq!(all_at_once(&ledger, vec![bid(150)]).await.len(), 1);
     }
 
     async fn a_list_has_no_more_commands_than_it_may(world: &World) {
@@ -75,7 +76,7 @@ on_every_backend! {
             charge(&ledger, &["ann"], 100_000).await?;
             let auction = open(&ledger).await?;
             let bid = |tens: i64| ledger.place_bid(auction, "ann", (10 * tens).into()).into_future();
-            let answers = all_at_once((10..20).map(bid).collect()).await;
+            let answers = all_at_once(&ledger, (10..20).map(bid).collect()).await;
             let seqs: Vec<_> = answers.into_iter().map(|answer| answer.map(|bid| bid.seq)).collect::<Result<_, _>>()?;
             assert!(seqs.into_iter().eq(2..12), "in the order of the line");
             Books::read(world.db()).await?.check();
@@ -104,6 +105,7 @@ on_every_backend! {
         });
         is_locked.await?;
         let mut bids: Vec<_> = (10..14).map(bid).collect();
+        ledger.drain().await;
         super::line_up(&mut bids).await;
         let first = bids.remove(0);
         for waiting in bids {
@@ -122,7 +124,7 @@ on_every_backend! {
         charge(&ledger, &["ann"], 10_000).await?;
         let auction = open(&ledger).await?;
         let bid = |tens: i64| ledger.place_bid(auction, "ann", (10 * tens).into()).into_future();
-        let answers = all_at_once((10..15).map(bid).collect()).await;
+        let answers = all_at_once(&ledger, (10..15).map(bid).collect()).await;
         assert!(answers.iter().any(Result::is_ok));
         let overloaded = answers.iter().any(|answer| matches!(answer, Err(Error::Overloaded { .. })));
         assert!(!overloaded, "{answers:?}");

@@ -1,5 +1,6 @@
-//! Group commit: bids and purchases that meet on an auction share a transaction, and nobody can tell.
+//! Group commit: commands that meet share a transaction, and nobody can tell.
 
+mod auctions;
 mod callers;
 mod equivalence;
 mod failures;
@@ -61,7 +62,8 @@ async fn line_up<T>(requests: &mut [BoxFuture<'_, T>]) -> Vec<Option<T>> {
 }
 
 /// All of them at once, the first with the turn: their answers, in order.
-async fn all_at_once<T>(mut requests: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+async fn all_at_once<T>(ledger: &AuctionLedger, mut requests: Vec<BoxFuture<'_, T>>) -> Vec<T> {
+    ledger.drain().await;
     let done = line_up(&mut requests).await;
     let rest = requests.into_iter().zip(done).map(|(request, done)| async move {
         match done {

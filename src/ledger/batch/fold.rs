@@ -88,7 +88,7 @@ impl Fold {
         let amount = |what, value: Decimal| {
             currency.amount(value).map_err(|error| Error::InvalidAmount { what, error })
         };
-        let now = self.locked.now_after(lot.standing.last_at);
+        let now = self.now_of(command, &lot, wallet);
         let wish = match command.wish {
             Wish::VoidBid(bid) => return self.void(command, lot, bid, by, now),
             Wish::Bid(value) => {
@@ -125,6 +125,18 @@ impl Fold {
             events.extend(released);
         }
         Ok((done, events))
+    }
+
+    /// The time of a command, by the wallets that it would have under lock if it were alone: those of the others in the list
+    /// are none of its business.
+    fn now_of(&self, command: &Command, lot: &Lot, wallet: Option<WalletId>) -> rules::Micros {
+        let Standing { seller, leader, last_at, .. } = lot.standing;
+        if !command.wish.is_offer() {
+            return self.locked.now_after(last_at);
+        }
+        let leader = leader.map(|leader| leader.wallet);
+        let seller = super::may_sell(command.wish, lot).then_some(seller);
+        self.locked.now_among(last_at, [wallet, leader, seller].into_iter().flatten())
     }
 
     /// Whether the bids of a sealed auction are to be opened now, or are being released.

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use auction_ledger_migration::{Migrator, MigratorTrait};
+use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, EntityTrait, PaginatorTrait,
+    ColumnTrait, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, EntityTrait,
+    PaginatorTrait, QueryFilter,
 };
 
 use super::*;
-use crate::entity::{bid, key};
+use crate::entity::{bid, key, wallet};
 use crate::id::OperationId;
 use crate::{AuctionTerms, Currency};
 
@@ -61,7 +63,7 @@ async fn carry_out(
     ledger: &AuctionLedger,
     commands: &[Command],
 ) -> Vec<Result<Done<Outcome>, Error>> {
-    let done = ledger.atomic(async |uow| execute(uow, ledger, commands).await);
+    let done = ledger.atomic(async |uow| execute(uow, ledger, commands, LockWait::Wait).await);
     done.await.unwrap().into_value()
 }
 
@@ -121,4 +123,29 @@ async fn left_to_the_next(db: DatabaseConnection) {
     assert_eq!(operation(&again[0]), list[1].once.operation);
     let other = carry_out(&ledger, &[bid(auction, "ann", 5, "k")]).await;
     assert!(matches!(other[0], Err(Error::IdempotencyConflict { .. })));
+}
+
+#[tokio::test]
+async fn the_times_of_strangers_wallets_are_no_commands_business() {
+    for db in databases().await {
+        strangers_times(db).await;
+    }
+}
+
+/// A clock that stepped back has left a wallet behind that lives in the future: for its own bids the auction is over.
+async fn strangers_times(db: DatabaseConnection) {
+    let (ledger, auction) = house(db).await;
+    let update = wallet::Entity::update_many()
+        .col_expr(wallet::Column::LastAt, Expr::val(9_000_000_000_000_000_i64));
+    let update = update.filter(wallet::Column::Owner.eq("ann".as_bytes()));
+    assert_eq!(update.exec(ledger.connection()).await.unwrap().rows_affected, 1);
+    let list = [
+        bid(auction, "ann", 100, "k"),
+        bid(auction, "bob", 110, "l"),
+        bid(auction, "ann", 120, "m"),
+    ];
+    let outcomes = carry_out(&ledger, &list).await;
+    assert!(outcomes[0].as_ref().unwrap_err().is_rejection());
+    assert_eq!(operation(&outcomes[1]), list[1].once.operation);
+    assert!(outcomes[2].as_ref().unwrap_err().is_rejection());
 }

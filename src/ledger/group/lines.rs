@@ -1,0 +1,205 @@
+//! Who waits for which auction, and who is next.
+
+use std::collections::{HashMap, VecDeque};
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::{Answer, GroupCommit, MOST_WALLETS};
+use crate::error::Error;
+use crate::id::AuctionId;
+use crate::ledger::batch::Command;
+
+/// The lines of all auctions that are busy, or for which somebody waits.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    by_auction: HashMap<AuctionId, Line>,
+    /// Auctions that are free and for which somebody waits, in the order in which they became so. One that is not so any
+    /// more may still stand here.
+    free: VecDeque<AuctionId>,
+    /// How many transactions count as being under way.
+    lists: usize,
+    /// How many turns there are, counted or not.
+    turns: usize,
+    /// How many commands wait in all lines.
+    waiting: usize,
+    /// How many have ever waited.
+    numbers: u64,
+    /// Whether somebody is just starting lists: who has to, needs not.
+    is_starting: bool,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    /// Whether its auction is somebody's turn.
+    is_busy: bool,
+    waiting: VecDeque<Waiting>,
+}
+
+/// A command in line.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) number: u64,
+    pub(super) command: Command,
+    /// The runtime of whoever waits: somebody drives it.
+    pub(super) runtime: Handle,
+    pub(super) answer: oneshot::Sender<Answer>,
+}
+
+/// What whoever comes gets: the turn, or a number in line.
+pub(super) enum Entered {
+    Turn,
+    InLine(u64),
+}
+
+/// The commands that are carried out next, and their auctions.
+pub(super) struct NextList {
+    pub(super) auctions: Vec<AuctionId>,
+    pub(super) list: Vec<Waiting>,
+}
+
+impl Lines {
+    /// Gives the turn to whoever finds the auction free and fewer than `lists` transactions under way, and a place in line to
+    /// whoever does not.
+    pub(super) fn enter(
+        &mut self,
+        settings: &GroupCommit,
+        lists: usize,
+        waiting: Waiting,
+    ) -> Result<Entered, Error> {
+        let auction = waiting.command.auction;
+        if self.lists < lists && !self.by_auction.contains_key(&auction) {
+            self.by_auction.insert(auction, Line { is_busy: true, ..Line::default() });
+            self.begin();
+            return Ok(Entered::Turn);
+        }
+        if self.waiting >= settings.waiting {
+            return Err(Error::Overloaded { waiting: self.waiting });
+        }
+        let number = self.numbers;
+        self.numbers = number.wrapping_add(1);
+        self.waiting = self.waiting.saturating_add(1);
+        let line = self.by_auction.entry(auction).or_default();
+        if !line.is_busy && line.waiting.is_empty() {
+            self.free.push_back(auction);
+        }
+        line.waiting.push_back(Waiting { number, ..waiting });
+        Ok(Entered::InLine(number))
+    }
+
+    /// Leaves the line: how many waited, if there was still time.
+    pub(super) fn leave(&mut self, auction: AuctionId, number: u64) -> Option<usize> {
+        let waiting = self.waiting;
+        let line = self.by_auction.get_mut(&auction)?;
+        let place = line.waiting.binary_search_by_key(&number, |waiting| waiting.number).ok()?;
+        line.waiting.remove(place);
+        if !line.is_busy && line.waiting.is_empty() {
+            self.by_auction.remove(&auction);
+        }
+        self.waiting = waiting.saturating_sub(1);
+        Some(waiting)
+    }
+
+    /// Who is carried out next, if there is room for a transaction and somebody waits for an auction that is free. Whoever asks
+    /// goes on until nobody is; `first` is the first time.
+    pub(super) fn next_list(
+        &mut self,
+        settings: &GroupCommit,
+        lists: usize,
+        first: bool,
+    ) -> Option<NextList> {
+        if first && self.is_starting {
+            return None;
+        }
+        let next = (self.lists < lists).then(|| self.take_list(settings.commands)).flatten();
+        self.is_starting = next.is_some();
+        next
+    }
+
+    fn take_list(&mut self, commands: usize) -> Option<NextList> {
+        let mut next = NextList { auctions: Vec::new(), list: Vec::new() };
+        while let Some(auction) = self.free.front().copied() {
+            let line = self.by_auction.get_mut(&auction).filter(|line| !line.is_busy);
+            let Some(line) = line.filter(|line| !line.waiting.is_empty()) else {
+                self.free.pop_front();
+                continue;
+            };
+            let offers = line.offers(next.room(commands));
+            // What is no bid and no purchase is a list of its own.
+            let count = if next.list.is_empty() { offers.max(1) } else { offers };
+            if count == 0 {
+                break;
+            }
+            self.free.pop_front();
+            line.is_busy = true;
+            next.auctions.push(auction);
+            next.list.extend(line.waiting.drain(..count));
+            if offers == 0 {
+                break;
+            }
+        }
+        if next.list.is_empty() {
+            return None;
+        }
+        self.waiting = self.waiting.saturating_sub(next.list.len());
+        self.begin();
+        Some(next)
+    }
+
+    fn begin(&mut self) {
+        self.lists = self.lists.saturating_add(1);
+        self.turns = self.turns.saturating_add(1);
+    }
+
+    /// A turn is split into two.
+    pub(super) fn split(&mut self) {
+        self.turns = self.turns.saturating_add(1);
+    }
+
+    /// A transaction that takes long counts no more.
+    pub(super) fn stop_counting(&mut self) {
+        self.lists = self.lists.saturating_sub(1);
+    }
+
+    /// A turn has ended: its auctions are free. Whether it was the last one, and nobody waits.
+    pub(super) fn end(&mut self, auctions: &[AuctionId], is_counted: bool) -> bool {
+        if is_counted {
+            self.stop_counting();
+        }
+        self.turns = self.turns.saturating_sub(1);
+        for auction in auctions {
+            let Some(line) = self.by_auction.get_mut(auction) else {
+                continue;
+            };
+            line.is_busy = false;
+            if line.waiting.is_empty() {
+                self.by_auction.remove(auction);
+            } else {
+                self.free.push_back(*auction);
+            }
+        }
+        self.is_idle()
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.turns == 0 && self.waiting == 0
+    }
+}
+
+impl NextList {
+    /// How many commands on one more auction can be added: its leader's wallet and its seller's come with it.
+    fn room(&self, commands: usize) -> usize {
+        let auctions = self.auctions.len().saturating_add(1);
+        let wallets = self.list.len().saturating_add(auctions.saturating_mul(2));
+        let wallets = MOST_WALLETS.saturating_sub(wallets);
+        commands.saturating_sub(self.list.len()).min(wallets)
+    }
+}
+
+impl Line {
+    /// How many of those in front can go together: bids and purchases.
+    fn offers(&self, room: usize) -> usize {
+        let offers = self.waiting.iter().take_while(|waiting| waiting.command.wish.is_offer());
+        offers.take(room).count()
+    }
+}

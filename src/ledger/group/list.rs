@@ -1,0 +1,229 @@
+//! Carrying out a list, so that what is locked by somebody else holds up nobody who does not need it.
+//!
+//! 1. A list of several auctions takes those that it can lock at once. The others are taken out of it, each auction as a list
+//!    of its own, which waits for the lock.
+//! 2. A list that can wait for a stranger, for a wallet or for a key, waits for it no longer than [`PATIENCE`]. Then its
+//!    auctions are taken apart; and of one auction, its commands with a key.
+//! 3. What was taken apart waits as long as it takes, and counts as no transaction that is under way.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use sea_orm::DbErr;
+
+use super::{Answer, Turn, Waiting, attend};
+use crate::error::Error;
+use crate::id::AuctionId;
+use crate::ledger::AuctionLedger;
+use crate::ledger::batch::{self, Command};
+use crate::ledger::outcome::{CommandRef, Done};
+use crate::ledger::receipt::Outcome;
+use crate::ledger::request::{Alone, CarriedOut};
+use crate::unit_of_work::{Error as UnitOfWorkError, ErrorKind, LockWait, UnitOfWork};
+
+/// How long a list waits for a lock.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What has become of one command of a list: its answer, or nothing if something that it may need is locked by somebody else.
+type Fate = Option<Answer>;
+
+/// Carries out a list in its turn, and tells each what became of it.
+pub(super) async fn carry_out(mut turn: Turn, list: Vec<Waiting>) {
+    let ledger = turn.ledger.clone();
+    if let [auction] = *turn.auctions {
+        let stuck = turn.watch(answer(&ledger, list, LockWait::Wait)).await;
+        each_alone(&mut turn, stuck);
+        tracing::trace!(%auction, "a list was carried out");
+    } else {
+        let wait = if ledger.has_row_locks() { LockWait::SkipLocked } else { LockWait::Wait };
+        let mut by_auction = BTreeMap::<AuctionId, Vec<Waiting>>::new();
+        for waiting in turn.watch(answer(&ledger, list, wait)).await {
+            by_auction.entry(waiting.command.auction).or_default().push(waiting);
+        }
+        for (auction, list) in by_auction {
+            let turn = turn.split(vec![auction]);
+            tokio::spawn(wait_apart(turn, list));
+        }
+    }
+    // Whoever was answered may come again, and then stands in line before the next list is made.
+    tokio::task::yield_now().await;
+    drop(turn);
+}
+
+/// Carries out the commands of one auction that was taken out of its list.
+async fn wait_apart(mut turn: Turn, list: Vec<Waiting>) {
+    let ledger = turn.ledger.clone();
+    let slow = ledger.group.settings.slow;
+    let permit = ledger.group.apart.acquire().await;
+    let stuck = attend(answer(&ledger, list, LockWait::Wait), slow, || drop(permit)).await;
+    each_alone(&mut turn, stuck);
+}
+
+fn each_alone(turn: &mut Turn, stuck: Vec<Waiting>) {
+    for waiting in stuck {
+        let turn = turn.split(Vec::new());
+        tokio::spawn(wait_alone(turn, waiting));
+    }
+}
+
+/// Carries out a command that was taken out of its list.
+async fn wait_alone(turn: Turn, waiting: Waiting) {
+    let ledger = &turn.ledger;
+    let slow = ledger.group.settings.slow;
+    let permit = ledger.group.apart.acquire().await;
+    let answer = attend(alone(ledger, &waiting.command), slow, || drop(permit)).await;
+    _ = waiting.answer.send(answer);
+}
+
+/// Tells each of a list what became of it. Who is given back needs something that is locked.
+async fn answer(ledger: &AuctionLedger, list: Vec<Waiting>, wait: LockWait) -> Vec<Waiting> {
+    let commands: Vec<_> = list.iter().map(|waiting| waiting.command.clone()).collect();
+    let fates = fates(ledger, &commands, wait).await;
+    let mut apart = Vec::new();
+    for (fate, waiting) in fates.into_iter().zip(list) {
+        match fate {
+            // If nobody listens any more, it is carried out all the same.
+            Some(answer) => _ = waiting.answer.send(answer),
+            None => apart.push(waiting),
+        }
+    }
+    apart
+}
+
+async fn alone(ledger: &AuctionLedger, command: &Command) -> Answer {
+    let alone = Alone::new(ledger, "GroupCommit");
+    let done = alone.carry_out(async |uow| command.execute(uow, ledger).await).await;
+    done.map(|done| done.value)
+}
+
+/// What has become of the commands of a list, in their order.
+fn fates<'a>(
+    ledger: &'a AuctionLedger,
+    commands: &'a [Command],
+    wait: LockWait,
+) -> BoxFuture<'a, Vec<Fate>> {
+    async move {
+        let skips = wait == LockWait::SkipLocked;
+        if let ([command], false) = (commands, skips) {
+            return vec![Some(alone(ledger, command).await)];
+        }
+        let has_key = commands.iter().any(|command| command.once.key.is_some());
+        let meets_strangers = ledger.has_row_locks() && (skips || has_key);
+        let patience = meets_strangers.then_some(PATIENCE);
+        let list = Alone::new(ledger, "GroupCommit").lock_timeout(patience);
+        let list = list.carry_out(async |uow| List::carry_out(uow, ledger, commands, wait).await);
+        match list.await {
+            Ok(list) => list.outcomes.into_iter().map(|outcome| fate(outcome, skips)).collect(),
+            Err(error) if patience.is_some() && error.kind() == Some(ErrorKind::LockTimeout) => {
+                taken_apart(ledger, commands, wait).await
+            }
+            Err(error) if commands.len() > 1 && is_one_commands(&error) => {
+                let (first, second) = commands.split_at(commands.len().midpoint(0));
+                let mut both = fates(ledger, first, wait).await;
+                both.extend(fates(ledger, second, wait).await);
+                both
+            }
+            Err(error) => commands.iter().map(|_| Some(Err(error.clone()))).collect(),
+        }
+    }
+    .boxed()
+}
+
+/// What becomes of a list that waited too long. Of one auction, commands without a key wait for nothing but what it has locked.
+async fn taken_apart(ledger: &AuctionLedger, commands: &[Command], wait: LockWait) -> Vec<Fate> {
+    if wait == LockWait::SkipLocked {
+        return commands.iter().map(|_| None).collect();
+    }
+    let has_key = |command: &&Command| command.once.key.is_some();
+    let without: Vec<_> = commands.iter().filter(|one| !has_key(one)).cloned().collect();
+    let fates = if without.is_empty() { Vec::new() } else { fates(ledger, &without, wait).await };
+    let mut fates = fates.into_iter();
+    let fate = |command| if has_key(&command) { None } else { fates.next().flatten() };
+    commands.iter().map(fate).collect()
+}
+
+fn fate(outcome: Result<Done<Outcome>, Error>, skips: bool) -> Fate {
+    match outcome {
+        // It is not there, or it was skipped.
+        Err(Error::UnknownAuction { .. }) if skips => None,
+        outcome => Some(outcome.map(|done| done.value)),
+    }
+}
+
+/// Whether a list may have failed for one of its commands: another list without it need not.
+fn is_one_commands(error: &Error) -> bool {
+    let kind = match error {
+        Error::Database(error) => ErrorKind::of(error),
+        Error::UnitOfWork(error) => error.kind().unwrap_or(ErrorKind::Other),
+        Error::MigrationsMissing(_)
+        | Error::NotStrict
+        | Error::CommitUnknown { .. }
+        | Error::Overloaded { .. } => return false,
+        _ => return true,
+    };
+    let all = kind.is_retryable()
+        || matches!(
+            kind,
+            ErrorKind::PoolTimeout
+                | ErrorKind::PoolClosed
+                | ErrorKind::ReadOnly
+                | ErrorKind::Full
+                | ErrorKind::UndefinedTable
+        );
+    !all && error.is_known_not_stored()
+}
+
+/// A list that was carried out, in a transaction that may not have ended.
+#[derive(Clone)]
+struct List {
+    outcomes: Vec<Result<Done<Outcome>, Error>>,
+    /// The first command that was written.
+    written: Option<CommandRef>,
+}
+
+impl List {
+    async fn carry_out(
+        uow: &UnitOfWork,
+        ledger: &AuctionLedger,
+        commands: &[Command],
+        wait: LockWait,
+    ) -> Result<Self, Error> {
+        let outcomes = batch::execute(uow, ledger, commands, wait).await?;
+        let written = outcomes.iter().zip(commands).find_map(|(outcome, command)| {
+            let done = outcome.as_ref().ok()?;
+            // What a key answers was written by another one.
+            let is_new = done.command.operation() == command.once.operation;
+            is_new.then(|| done.command.clone())
+        });
+        Ok(Self { outcomes, written })
+    }
+}
+
+impl CarriedOut for List {
+    fn written(&self) -> Option<&CommandRef> {
+        self.written.as_ref()
+    }
+
+    fn tell(&self) {
+        self.outcomes.iter().flatten().for_each(Done::tell);
+    }
+
+    fn unknown(self, error: DbErr) -> Result<Self, Error> {
+        let Self { outcomes, written } = self;
+        let mut judged_on_unknown = false;
+        let outcomes = outcomes.into_iter().map(|outcome| match outcome {
+            Ok(done) => {
+                judged_on_unknown = true;
+                done.unknown(error.clone())
+            }
+            // It was refused because of commands that may not be stored: only that nothing of it is, is known.
+            Err(_) if judged_on_unknown => {
+                Err(UnitOfWorkError::CommitRefused { error: error.clone() }.into())
+            }
+            refused => refused,
+        });
+        Ok(Self { outcomes: outcomes.collect(), written })
+    }
+}
