@@ -8,6 +8,7 @@ mod detached;
 mod dialect;
 mod error_kind;
 mod pool;
+mod rows;
 mod setting;
 mod transaction_control;
 
@@ -16,5 +17,6 @@ pub(crate) use detached::Detached;
 pub(crate) use dialect::Dialect;
 pub use error_kind::ErrorKind;
 pub(crate) use pool::pool_id;
+pub(crate) use rows::{Rows, padded};
 pub(crate) use setting::deviations;
 pub use setting::{DatabaseSetting, Severity};

@@ -163,6 +163,11 @@ impl Dialect {
         self.0 == DbBackend::Postgres
     }
 
+    /// Whether one value can be an array, and be taken apart into rows.
+    pub(crate) fn has_arrays(self) -> bool {
+        cfg!(feature = "postgres") && self.0 == DbBackend::Postgres
+    }
+
     /// Opens a transaction where the database has ended ours by itself, so that the ROLLBACK that the driver counts on
     /// finds one. Within a transaction it changes nothing.
     ///

@@ -125,7 +125,7 @@ impl AuctionLedger {
             .value(house::Column::CollectedBy, operation)
             .and_where(
                 Expr::col(house::Column::AuctionId)
-                    .is_in(store::padded(auctions.into_iter().collect::<Vec<_>>())),
+                    .is_in(crate::backend::padded(auctions.into_iter().collect::<Vec<_>>())),
             )
             .take();
         uow.execute(&mark).await?;

@@ -10,16 +10,19 @@
 //! 6. No money depends on a key: [`AuctionLedger::purge_keys`] may forget it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
-use sea_orm::sea_query::{OnConflict, Query};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::sea_query::{ExprTrait, OnConflict};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 use serde::{Deserialize, Serialize};
 
 use super::AuctionLedger;
 use super::outcome::{CommandRef, Done};
 use super::receipt::Outcome;
-use crate::backend::{Detached, Dialect};
+use crate::backend::{Detached, Dialect, Rows, padded};
 use crate::clock::Clock;
 use crate::entity::key;
 use crate::error::{Error, TextError};
@@ -104,6 +107,34 @@ enum Claim {
     Answered(Box<Answered>),
 }
 
+impl Claim {
+    fn read(row: key::Model) -> Result<Self, Error> {
+        let Some(answer) = row.answer else {
+            // A unit of work carries out one command at a time, and leaves no row without an answer behind; if one stays after
+            // all, nothing was carried out under it, and whoever comes next has it under lock.
+            return Ok(Self::Ours);
+        };
+        let answer: Answer = serde_json::from_str(&answer).map_err(|error| {
+            Error::damaged(format!("the answer of operation {}: {error}", row.operation))
+        })?;
+        if answer.version != VERSION {
+            let (operation, version) = (row.operation, answer.version);
+            return Err(Error::damaged(format!(
+                "the answer of operation {operation} is of version {version}"
+            )));
+        }
+        let done = Done::silent(answer.outcome, answer.command);
+        Ok(Self::Answered(Box::new(Answered { hash: row.request_hash, done })))
+    }
+
+    fn answered(self) -> Option<Answered> {
+        match self {
+            Self::Ours => None,
+            Self::Answered(answered) => Some(*answered),
+        }
+    }
+}
+
 /// A request that was carried out, and what it was answered.
 #[derive(Clone, Debug)]
 struct Answered {
@@ -136,64 +167,16 @@ impl Slot {
     async fn claim(&self, uow: &UnitOfWork, clock: &Clock) -> Result<Claim, Error> {
         // A second round is needed only where the row was purged in between.
         for _ in 0..MOST_CLAIMS {
-            let inserted = self.insert(uow, clock).await?;
-            let tells = Dialect::of(uow.get_database_backend()).tells_what_it_inserted();
-            if inserted && tells {
+            if insert(uow, clock, std::slice::from_ref(self)).await? {
                 return Ok(Claim::Ours);
             }
             let row = key::Entity::find_by_id((self.place.scope.clone(), self.place.key.clone()));
             // Under a lock, so that no snapshot hides it. If it is not there, it was purged meanwhile.
             if let Some(row) = uow.lock(row, LockWait::Wait).await?.pop() {
-                return self.read(row);
+                return Claim::read(row);
             }
         }
         Err(Error::damaged("a key can neither be written nor read"))
-    }
-
-    async fn insert(&self, uow: &UnitOfWork, clock: &Clock) -> Result<bool, Error> {
-        let dialect = Dialect::of(uow.get_database_backend());
-        let insert = Query::insert()
-            .into_table(key::Entity)
-            .columns([
-                key::Column::Scope,
-                key::Column::IdempotencyKey,
-                key::Column::RequestHash,
-                key::Column::Operation,
-                key::Column::At,
-            ])
-            .values_panic([
-                self.place.scope.clone().into(),
-                self.place.key.clone().into(),
-                self.hash.clone().into(),
-                self.operation.get().into(),
-                clock.expression(dialect),
-            ])
-            .on_conflict(
-                OnConflict::columns([key::Column::Scope, key::Column::IdempotencyKey])
-                    .do_nothing_on([key::Column::Scope])
-                    .to_owned(),
-            )
-            .take();
-        Ok(uow.execute(&insert).await?.rows_affected() > 0)
-    }
-
-    fn read(&self, row: key::Model) -> Result<Claim, Error> {
-        let Some(answer) = row.answer else {
-            // A unit of work carries out one command at a time, and leaves no row without an answer behind; if one stays after
-            // all, nothing was carried out under it, and whoever comes next has it under lock.
-            return Ok(Claim::Ours);
-        };
-        let answer: Answer = serde_json::from_str(&answer).map_err(|error| {
-            Error::damaged(format!("the answer of operation {}: {error}", row.operation))
-        })?;
-        if answer.version != VERSION {
-            let (operation, version) = (row.operation, answer.version);
-            return Err(Error::damaged(format!(
-                "the answer of operation {operation} is of version {version}"
-            )));
-        }
-        let done = Done::silent(answer.outcome, answer.command);
-        Ok(Claim::Answered(Box::new(Answered { hash: row.request_hash, done })))
     }
 
     /// Rule 3. The answer, if this is the request that it was given to.
@@ -230,6 +213,39 @@ impl Reply {
     }
 }
 
+/// Inserts the rows of keys, unless they are there: whether it is known that all of them were inserted.
+async fn insert(uow: &UnitOfWork, clock: &Clock, slots: &[Slot]) -> Result<bool, Error> {
+    let dialect = Dialect::of(uow.get_database_backend());
+    let columns = [
+        key::Column::Scope,
+        key::Column::IdempotencyKey,
+        key::Column::RequestHash,
+        key::Column::Operation,
+    ];
+    let values = |slot: &Slot| {
+        let Place { scope, key } = slot.place.clone();
+        vec![scope.into(), key.into(), slot.hash.clone().into(), slot.operation.get().into()]
+    };
+    let rows = Rows::<key::Entity>::new(columns, slots.iter().map(values).collect());
+    let mut inserted = 0_u64;
+    for mut insert in rows.same(key::Column::At, clock.expression(dialect)).inserts(dialect) {
+        let place = [key::Column::Scope, key::Column::IdempotencyKey];
+        let nothing = OnConflict::columns(place).do_nothing_on([key::Column::Scope]).to_owned();
+        let done = uow.execute(insert.on_conflict(nothing)).await?;
+        inserted = inserted.saturating_add(done.rows_affected());
+    }
+    let all = u64::try_from(slots.len()).unwrap_or(u64::MAX);
+    Ok(inserted == all && dialect.tells_what_it_inserted())
+}
+
+/// The rows of these places, filled up to a power of two.
+fn at_places(places: Vec<&Place>) -> Condition {
+    padded(places).into_iter().fold(Condition::any(), |any, place| {
+        let scope = key::Column::Scope.eq(place.scope.clone());
+        any.add(scope.and(key::Column::IdempotencyKey.eq(place.key.clone())))
+    })
+}
+
 /// The keys of a list of commands.
 #[derive(Debug)]
 pub(super) struct Keys(BTreeMap<Place, Option<Answered>>);
@@ -246,12 +262,22 @@ impl Keys {
         slots.sort_by(|a, b| a.place.cmp(&b.place));
         slots.dedup_by(|later, first| later.place == first.place);
         let mut keys = BTreeMap::new();
+        if slots.len() > 1 {
+            if insert(uow, clock, &slots).await? {
+                return Ok(Self(slots.into_iter().map(|slot| (slot.place, None)).collect()));
+            }
+            // Under a lock, so that no snapshot hides a row. One that is not there was purged meanwhile.
+            let rows = key::Entity::find();
+            let rows = rows.filter(at_places(slots.iter().map(|slot| &slot.place).collect()));
+            for row in uow.lock(rows, LockWait::Wait).await? {
+                let place = Place { scope: row.scope.clone(), key: row.idempotency_key.clone() };
+                keys.insert(place, Claim::read(row)?.answered());
+            }
+        }
         for slot in slots {
-            let answered = match slot.claim(uow, clock).await? {
-                Claim::Ours => None,
-                Claim::Answered(answered) => Some(*answered),
-            };
-            keys.insert(slot.place, answered);
+            if let Entry::Vacant(vacant) = keys.entry(slot.place.clone()) {
+                vacant.insert(slot.claim(uow, clock).await?.answered());
+            }
         }
         Ok(Self(keys))
     }
@@ -280,19 +306,17 @@ impl Keys {
 
     /// Rule 4: gives back what no command of the list has used.
     pub(super) async fn free_unused(self, uow: &UnitOfWork) -> Result<(), Error> {
-        for (place, answered) in self.0 {
-            if answered.is_none() {
-                free(uow, &place).await?;
-            }
-        }
-        Ok(())
+        let unused = self.0.iter().filter(|(_, answered)| answered.is_none());
+        let unused: Vec<&Place> = unused.map(|(place, _)| place).collect();
+        free(uow, unused).await
     }
 }
 
-/// Rule 4. Gives a key back that was claimed and not used.
-async fn free(uow: &UnitOfWork, place: &Place) -> Result<(), Error> {
-    let row = key::Entity::delete_by_id((place.scope.clone(), place.key.clone()));
-    row.exec(uow).await?;
+/// Rule 4. Gives keys back that were claimed and not used.
+async fn free(uow: &UnitOfWork, places: Vec<&Place>) -> Result<(), Error> {
+    if !places.is_empty() {
+        key::Entity::delete_many().filter(at_places(places)).exec(uow).await?;
+    }
     Ok(())
 }
 
@@ -315,7 +339,7 @@ where
     let outcome = run().await;
     // In a broken block the claim is undone with everything else.
     if outcome.is_err() && uow.refusal().is_none() {
-        free(uow, &slot.place).await?;
+        free(uow, vec![&slot.place]).await?;
     }
     outcome
 }

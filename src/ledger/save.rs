@@ -1,14 +1,13 @@
 //! Saving what commands changed: every touched row is written once, on PostgreSQL all of them in one statement.
 
 use sea_orm::sea_query::{
-    CaseStatement, CommonTableExpression, Expr, ExprTrait, Iden, InsertStatement, OnConflict,
-    Query, SimpleExpr, SubQueryStatement, UpdateStatement, WithClause,
+    CommonTableExpression, Iden, InsertStatement, OnConflict, SubQueryStatement, WithClause,
 };
 use sea_orm::{ActiveEnum, ConnectionTrait, EntityTrait, Iterable, Value};
 
 use super::once::Reply;
-use super::store::{Account, Lot, padded};
-use crate::backend::Dialect;
+use super::store::{Account, Lot};
+use crate::backend::{Dialect, Rows};
 use crate::entity::{act, auction, bid, entry, house, key, sealed_bid, wallet};
 use crate::error::Error;
 use crate::money::Amount;
@@ -33,22 +32,24 @@ pub(super) struct Changes {
 
 /// Writes every changed row once: on PostgreSQL in one statement, elsewhere in one for each table.
 pub(super) async fn save(uow: &UnitOfWork, changes: &Changes) -> Result<(), Error> {
-    let mut writes: Vec<SubQueryStatement> =
-        changes.lots.iter().map(|lot| update_lot(lot).into()).collect();
-    if !changes.accounts.is_empty() {
-        writes.push(update_accounts(&changes.accounts).into());
-    }
-    writes.extend(insert::<bid::Entity>(changes.bids.iter().map(bid_values)).map(Into::into));
-    writes.extend(insert::<act::Entity>(changes.acts.iter().map(act_values)).map(Into::into));
-    writes
-        .extend(insert::<entry::Entity>(changes.entries.iter().map(entry_values)).map(Into::into));
-    writes.extend(insert::<house::Entity>(changes.shares.iter().map(share_values)).map(Into::into));
-    writes.extend(put_sealed_bids(&changes.sealed_bids).map(Into::into));
-    writes.extend(changes.replies.iter().map(|reply| update_key(reply).into()));
+    let dialect = Dialect::of(uow.get_database_backend());
+    let lots = Rows::<auction::Entity>::new(LOT, changes.lots.iter().map(lot_values).collect());
+    let accounts = changes.accounts.iter().map(account_values).collect();
+    let accounts = Rows::<wallet::Entity>::new(ACCOUNT, accounts);
+    let updates = lots.updates(dialect).into_iter().chain(accounts.updates(dialect));
+    let mut writes: Vec<SubQueryStatement> = updates.map(Into::into).collect();
+    let bids = all::<bid::Entity>(changes.bids.iter().map(bid_values)).inserts(dialect);
+    let acts = all::<act::Entity>(changes.acts.iter().map(act_values)).inserts(dialect);
+    let entries = all::<entry::Entity>(changes.entries.iter().map(entry_values)).inserts(dialect);
+    let shares = all::<house::Entity>(changes.shares.iter().map(share_values)).inserts(dialect);
+    let sealed_bids = put_sealed_bids(&changes.sealed_bids, dialect);
+    let replies = put_replies(&changes.replies, dialect);
+    let inserts = [bids, acts, entries, shares, sealed_bids, replies];
+    writes.extend(inserts.into_iter().flatten().map(Into::into));
     let Some(last) = writes.pop() else {
         return Ok(());
     };
-    if Dialect::of(uow.get_database_backend()).writes_in_one_statement() {
+    if dialect.writes_in_one_statement() {
         return send(uow, last, common_tables(writes)).await;
     }
     for write in writes {
@@ -92,76 +93,102 @@ fn minor(amount: Option<Amount>) -> Option<i64> {
     amount.map(Amount::minor)
 }
 
-fn update_lot(lot: &Lot) -> UpdateStatement {
+/// What of an auction changes, behind its id.
+const LOT: [auction::Column; 13] = [
+    auction::Column::Id,
+    auction::Column::State,
+    auction::Column::EndsAt,
+    auction::Column::LeaderWalletId,
+    auction::Column::LeaderMax,
+    auction::Column::LeaderSeq,
+    auction::Column::Price,
+    auction::Column::RunnerUpMax,
+    auction::Column::Reserve,
+    auction::Column::WinnerWalletId,
+    auction::Column::SoldPrice,
+    auction::Column::Seq,
+    auction::Column::LastAt,
+];
+
+fn lot_values(lot: &Lot) -> Vec<Value> {
     let standing = &lot.standing;
     let sold = standing.state == AuctionState::Sold;
     let winner = standing.leader.filter(|_| sold);
     // Whoever takes an auction on which nobody can bid has never led.
     let led = lot.terms.ladder.is_some();
     let leader = standing.leader.filter(|_| led);
-    Query::update()
-        .table(auction::Entity)
-        .value(auction::Column::State, state_row(standing.state).to_value())
-        .value(auction::Column::EndsAt, standing.ends_at.get())
-        .value(auction::Column::LeaderWalletId, leader.map(|leader| leader.wallet.get()))
-        .value(auction::Column::LeaderMax, leader.map(|leader| leader.maximum.minor()))
-        .value(auction::Column::LeaderSeq, leader.map(|leader| leader.seq))
-        .value(auction::Column::Price, minor(standing.price.filter(|_| led)))
-        .value(auction::Column::RunnerUpMax, minor(standing.runner_up_maximum))
-        .value(auction::Column::Reserve, minor(standing.reserve))
-        .value(auction::Column::WinnerWalletId, winner.map(|winner| winner.wallet.get()))
-        .value(auction::Column::SoldPrice, minor(standing.price.filter(|_| sold)))
-        .value(auction::Column::Seq, standing.seq)
-        .value(auction::Column::LastAt, standing.last_at.get())
-        .and_where(Expr::col(auction::Column::Id).eq(lot.id.get()))
-        .take()
+    vec![
+        lot.id.get().into(),
+        state_row(standing.state).to_value().into(),
+        standing.ends_at.get().into(),
+        leader.map(|leader| leader.wallet.get()).into(),
+        leader.map(|leader| leader.maximum.minor()).into(),
+        leader.map(|leader| leader.seq).into(),
+        minor(standing.price.filter(|_| led)).into(),
+        minor(standing.runner_up_maximum).into(),
+        minor(standing.reserve).into(),
+        winner.map(|winner| winner.wallet.get()).into(),
+        minor(standing.price.filter(|_| sold)).into(),
+        standing.seq.into(),
+        standing.last_at.get().into(),
+    ]
 }
 
-fn update_accounts(accounts: &[Account]) -> UpdateStatement {
-    let accounts = padded(accounts.iter().collect());
-    let by_id = |value: fn(&Account) -> i64| {
-        let mut cases = CaseStatement::new();
-        for account in &accounts {
-            cases = cases.case(Expr::col(wallet::Column::Id).eq(account.id.get()), value(account));
-        }
-        SimpleExpr::Case(Box::new(cases))
-    };
-    Query::update()
-        .table(wallet::Entity)
-        .value(wallet::Column::Available, by_id(|account| account.available))
-        .value(wallet::Column::Held, by_id(|account| account.held))
-        .value(wallet::Column::Seq, by_id(|account| account.seq))
-        .value(wallet::Column::LastAt, by_id(|account| account.last_at.get()))
-        .and_where(
-            Expr::col(wallet::Column::Id).is_in(accounts.iter().map(|account| account.id.get())),
-        )
-        .take()
+/// What of a wallet changes, behind its id.
+const ACCOUNT: [wallet::Column; 5] = [
+    wallet::Column::Id,
+    wallet::Column::Available,
+    wallet::Column::Held,
+    wallet::Column::Seq,
+    wallet::Column::LastAt,
+];
+
+fn account_values(account: &Account) -> Vec<Value> {
+    vec![
+        account.id.get().into(),
+        account.available.into(),
+        account.held.into(),
+        account.seq.into(),
+        account.last_at.get().into(),
+    ]
 }
 
-fn update_key(reply: &Reply) -> UpdateStatement {
-    Query::update()
-        .table(key::Entity)
-        .value(key::Column::RequestHash, reply.hash.clone())
-        .value(key::Column::Operation, reply.operation.get())
-        .value(key::Column::Answer, reply.answer.clone())
-        .and_where(Expr::col(key::Column::Scope).eq(reply.scope()))
-        .and_where(Expr::col(key::Column::IdempotencyKey).eq(reply.key()))
-        .take()
-}
-
-/// One INSERT of all rows, columns in the order of the entity; `None` without rows.
-fn insert<E: EntityTrait>(rows: impl Iterator<Item = Vec<Value>>) -> Option<InsertStatement>
+/// Rows with all columns, in the order of the entity.
+fn all<E: EntityTrait>(rows: impl Iterator<Item = Vec<Value>>) -> Rows<E>
 where
     E::Column: Iden,
 {
-    let mut rows = rows.peekable();
-    rows.peek()?;
-    let mut insert = Query::insert();
-    insert.into_table(E::default()).columns(E::Column::iter());
-    for row in rows {
-        insert.values_panic(row.into_iter().map(SimpleExpr::from));
+    Rows::new(E::Column::iter(), rows.collect())
+}
+
+/// Changes the rows of keys, which were claimed before: an INSERT of several rows that are all there is the UPDATE that every
+/// database can do at once.
+fn put_replies(replies: &[Reply], dialect: Dialect) -> Vec<InsertStatement> {
+    let rows = replies.iter().map(reply_values);
+    let mut inserts = all::<key::Entity>(rows).inserts(dialect);
+    for insert in &mut inserts {
+        insert.on_conflict(
+            OnConflict::columns([key::Column::Scope, key::Column::IdempotencyKey])
+                .update_columns([
+                    key::Column::RequestHash,
+                    key::Column::Operation,
+                    key::Column::Answer,
+                ])
+                .to_owned(),
+        );
     }
-    Some(insert)
+    inserts
+}
+
+fn reply_values(reply: &Reply) -> Vec<Value> {
+    vec![
+        reply.scope().into(),
+        reply.key().into(),
+        reply.hash.clone().into(),
+        reply.operation.get().into(),
+        Some(reply.answer.clone()).into(),
+        0_i64.into(),
+    ]
 }
 
 fn bid_values(row: &bid::Model) -> Vec<Value> {
@@ -209,21 +236,23 @@ fn entry_values(row: &entry::Model) -> Vec<Value> {
     ]
 }
 
-/// One INSERT of all sealed bids, which changes those that are there.
-fn put_sealed_bids(rows: &[sealed_bid::Model]) -> Option<InsertStatement> {
-    let mut insert = insert::<sealed_bid::Entity>(rows.iter().map(sealed_bid_values))?;
-    let place = [sealed_bid::Column::AuctionId, sealed_bid::Column::WalletId];
-    insert.on_conflict(
-        OnConflict::columns(place)
-            .update_columns([
-                sealed_bid::Column::Maximum,
-                sealed_bid::Column::Seq,
-                sealed_bid::Column::At,
-                sealed_bid::Column::ReleasedBy,
-            ])
-            .to_owned(),
-    );
-    Some(insert)
+/// Inserts sealed bids, and changes those that are there.
+fn put_sealed_bids(rows: &[sealed_bid::Model], dialect: Dialect) -> Vec<InsertStatement> {
+    let rows = rows.iter().map(sealed_bid_values);
+    let mut inserts = all::<sealed_bid::Entity>(rows).inserts(dialect);
+    for insert in &mut inserts {
+        insert.on_conflict(
+            OnConflict::columns([sealed_bid::Column::AuctionId, sealed_bid::Column::WalletId])
+                .update_columns([
+                    sealed_bid::Column::Maximum,
+                    sealed_bid::Column::Seq,
+                    sealed_bid::Column::At,
+                    sealed_bid::Column::ReleasedBy,
+                ])
+                .to_owned(),
+        );
+    }
+    inserts
 }
 
 fn sealed_bid_values(row: &sealed_bid::Model) -> Vec<Value> {

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::session::{Session, session_facts};
 use super::terms_row;
-use crate::backend::Dialect;
+use crate::backend::{Dialect, padded};
 use crate::clock::Clock;
 use crate::entity::{auction, entry, wallet};
 use crate::error::Error;
@@ -127,8 +127,9 @@ pub(super) async fn lock_auctions(
     ids: &BTreeSet<AuctionId>,
     wait: LockWait,
 ) -> Result<BTreeMap<AuctionId, Lot>, Error> {
-    let ids = padded(ids.iter().map(|id| id.get()).collect());
-    let query = auction::Entity::find().filter(auction::Column::Id.is_in(ids));
+    let dialect = Dialect::of(uow.get_database_backend());
+    let is_wanted = dialect.is_one_of(auction::Column::Id, ids.iter().map(|id| id.get()));
+    let query = auction::Entity::find().filter(is_wanted);
     let rows = uow.lock(query, wait).await?;
     rows.iter().map(|row| lot(row).map(|lot| (lot.id, lot))).collect()
 }
@@ -215,11 +216,10 @@ pub(super) async fn lock_wallets(
     owners: &BTreeSet<Owner>,
 ) -> Result<Locked, Error> {
     let dialect = Dialect::of(uow.get_database_backend());
-    let wanted = ids.iter().map(|id| SimpleExpr::from(id.get())).chain(owners.iter().map(id_of));
     let query = session_facts(dialect)
         .columns(wallet::Column::iter())
         .from(wallet::Entity)
-        .and_where(Expr::col(wallet::Column::Id).is_in(padded(wanted.collect())))
+        .and_where(is_one_of(dialect, ids, owners))
         .order_by(wallet::Column::Id, Order::Asc)
         .lock(LockType::Update)
         .take();
@@ -247,6 +247,27 @@ pub(super) async fn lock_wallets(
         }
     }
     Ok(locked)
+}
+
+/// Whether a wallet has one of these ids, or is one of these owners'.
+///
+/// It looks at nothing but the row: PostgreSQL asks again when it has waited for a row, and would lose one that it had found by
+/// a join.
+fn is_one_of(dialect: Dialect, ids: &BTreeSet<WalletId>, owners: &BTreeSet<Owner>) -> SimpleExpr {
+    let ids = || ids.iter().map(|id| id.get());
+    if owners.len() <= 2 || !dialect.has_arrays() {
+        let wanted = ids().map(SimpleExpr::from).chain(owners.iter().map(id_of));
+        return Expr::col(wallet::Column::Id).is_in(padded(wanted.collect()));
+    }
+    let mut by_currency = BTreeMap::<_, Vec<_>>::new();
+    for (user, currency) in owners {
+        by_currency.entry(currency.code()).or_default().push(user.as_bytes());
+    }
+    let has_id = dialect.is_one_of(wallet::Column::Id, ids());
+    by_currency.into_iter().fold(has_id, |any, (currency, users)| {
+        let is_theirs = dialect.is_one_of(wallet::Column::Owner, users);
+        any.or(is_theirs.and(Expr::col(wallet::Column::Currency).eq(currency)))
+    })
 }
 
 /// The id of the wallet of an owner, as a subquery.
@@ -362,14 +383,6 @@ pub(super) async fn make_wallet(uow: &UnitOfWork, (user, currency): &Owner) -> R
         .take();
     uow.execute(&insert).await?;
     Ok(())
-}
-
-/// Fills a list up to a power of two with its last element, so that lists of many lengths share few prepared statements.
-pub(super) fn padded<T: Clone>(mut list: Vec<T>) -> Vec<T> {
-    if let Some(last) = list.last().cloned() {
-        list.resize(list.len().next_power_of_two(), last);
-    }
-    list
 }
 
 /// Changes one wallet and writes the entry that says so.

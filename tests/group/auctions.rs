@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::{WON, all_at_once, charge, ledger, line_up, open};
 use crate::faults::on_servers;
 use crate::support::link::{Link, says};
-use crate::support::{Books, on_every_backend};
+use crate::support::{Books, on_every_backend, race, scale};
 
 type BidRequest<'a> = BoxFuture<'a, Result<Bid, Error>>;
 
@@ -185,6 +185,44 @@ on_servers! {
         host.end().await?;
         assert!(matches!(behind.await, Err(Error::IdempotencyConflict { .. })), "it is another auction");
         Books::read(world.db()).await?.check();
+    }
+
+    /// Processes whose lists have no auction in common, and every wallet: each waits for the wallets of the other, and finds
+    /// them as the other has left them.
+    async fn lists_that_share_their_wallets_find_all_of_them(world: &World) {
+        let names: Vec<String> = (0..12).map(|index| format!("bidder {index}")).collect();
+        let users: Vec<&str> = names.iter().map(String::as_str).collect();
+        charge(&ledger(world), &users, 100_000_000).await?;
+        let mut processes = Vec::new();
+        for _ in 0..3 {
+            let process = AuctionLedger::new(world.connect(4).await).clock(ManualClock::new(super::start()));
+            let auctions = open_many(&process, 12).await?;
+            processes.push((process, auctions));
+        }
+        let rounds = scale(10);
+        let outcomes = race(processes.len(), |index| {
+            let (process, auctions) = processes[index].clone();
+            let names = names.clone();
+            async move {
+                for round in 0..rounds {
+                    let bid = |place: usize| {
+                        let user = names[(place + round) % names.len()].as_str();
+                        let amount = 100 + 10 * round as i64;
+                        process.place_bid(auctions[place], user, amount.into()).into_future()
+                    };
+                    for answer in all_at_once(&process, (0..auctions.len()).map(bid).collect()).await {
+                        answer?;
+                    }
+                }
+                Ok::<_, Error>(())
+            }
+        });
+        for outcome in outcomes.await {
+            outcome?;
+        }
+        let books = Books::read(world.db()).await?;
+        books.check();
+        assert_eq!(books.bids.len(), 36 * rounds);
     }
 
     /// A transaction that takes long does not count: there is room for the next one.

@@ -1,0 +1,217 @@
+//! Writing many rows with few statements, whose texts are few too, so that they stay prepared.
+//!
+//! | | INSERT | UPDATE |
+//! |---|---|---|
+//! | PostgreSQL | an array for each column, by `unnest`: one text for any number of rows | the same, joined by the first column |
+//! | MariaDB, MySQL, SQLite | `VALUES`, in pieces of a power of two | `CASE`, in pieces filled up to a power of two |
+//!
+//! One or two rows are `VALUES` and `CASE` on PostgreSQL as well.
+
+#[cfg(feature = "postgres")]
+mod arrays;
+
+use sea_orm::sea_query::{
+    Alias, CaseStatement, Expr, ExprTrait, Iden, InsertStatement, IntoColumnRef, IntoIden, Query,
+    SelectStatement, SimpleExpr, TableRef, UpdateStatement,
+};
+use sea_orm::{EntityTrait, Value};
+
+use super::Dialect;
+
+/// Rows of a table, each with these columns in their order.
+#[derive(Debug)]
+pub(crate) struct Rows<E: EntityTrait> {
+    columns: Vec<E::Column>,
+    rows: Vec<Vec<Value>>,
+    /// A column that is the same in all of them.
+    same: Option<(E::Column, SimpleExpr)>,
+}
+
+/// Up to so many rows have a text of their own for each number.
+const FEW: usize = 8;
+
+/// The most rows in one piece of an INSERT, and of an UPDATE, whose work grows with the square.
+const INSERT_PIECE: usize = 128;
+const UPDATE_PIECE: usize = 64;
+
+impl<E: EntityTrait> Rows<E>
+where
+    E::Column: Iden,
+{
+    pub(crate) fn new(columns: impl IntoIterator<Item = E::Column>, rows: Vec<Vec<Value>>) -> Self {
+        Self { columns: columns.into_iter().collect(), rows, same: None }
+    }
+
+    /// Has another column, which is this in each of them.
+    pub(crate) fn same(self, column: E::Column, value: SimpleExpr) -> Self {
+        Self { same: Some((column, value)), ..self }
+    }
+
+    /// Inserts them; nothing if there are none.
+    pub(crate) fn inserts(mut self, dialect: Dialect) -> Vec<InsertStatement> {
+        if let Some(select) = self.arrays(dialect) {
+            let mut insert = self.insert();
+            insert.select_from(select).expect("it has the columns of the rows");
+            return vec![insert];
+        }
+        let mut inserts = Vec::new();
+        let mut rows = std::mem::take(&mut self.rows).into_iter().peekable();
+        while rows.peek().is_some() {
+            let mut insert = self.insert();
+            let piece = piece(rows.len());
+            for row in rows.by_ref().take(piece) {
+                let same = self.same.iter().map(|(_, value)| value.clone());
+                insert.values_panic(row.into_iter().map(SimpleExpr::from).chain(same));
+            }
+            inserts.push(insert);
+        }
+        inserts
+    }
+
+    fn insert(&self) -> InsertStatement {
+        let mut insert = Query::insert();
+        let same = self.same.as_ref().map(|(column, _)| *column);
+        insert.into_table(E::default()).columns(self.columns.iter().copied().chain(same));
+        insert.take()
+    }
+
+    /// Updates those whose first column is that of the row, to the other columns; nothing if there are none.
+    pub(crate) fn updates(mut self, dialect: Dialect) -> Vec<UpdateStatement> {
+        let Some((id, columns)) = self.columns.split_first() else {
+            return Vec::new();
+        };
+        let (id, columns) = (*id, columns.to_vec());
+        if let Some(select) = self.arrays(dialect) {
+            return vec![joined::<E>(id, &columns, select)];
+        }
+        let rows: Vec<_> = self.rows.iter().map(Vec::as_slice).collect();
+        rows.chunks(UPDATE_PIECE).map(|piece| cases::<E>(id, &columns, piece)).collect()
+    }
+
+    /// The rows as a SELECT from one array for each column, where the database can do that; then it has them.
+    #[cfg(feature = "postgres")]
+    fn arrays(&mut self, dialect: Dialect) -> Option<SelectStatement> {
+        if self.rows.len() <= 2 || !dialect.has_arrays() {
+            return None;
+        }
+        arrays::select::<E>(&self.columns, &mut self.rows, self.same.as_ref())
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    fn arrays(&mut self, _: Dialect) -> Option<SelectStatement> {
+        None
+    }
+}
+
+/// How many of the next rows go together.
+fn piece(rows: usize) -> usize {
+    match rows.checked_ilog2() {
+        Some(power) if rows > FEW => INSERT_PIECE.min(1_usize.checked_shl(power).unwrap_or(rows)),
+        _ => rows,
+    }
+}
+
+impl Dialect {
+    /// Whether a column is one of these, of which there are some.
+    pub(crate) fn is_one_of<T>(
+        self,
+        column: impl IntoColumnRef,
+        values: impl IntoIterator<Item = T>,
+    ) -> SimpleExpr
+    where
+        T: Into<Value>,
+    {
+        let values: Vec<Value> = values.into_iter().map(Into::into).collect();
+        #[cfg(feature = "postgres")]
+        if self.has_arrays() && values.len() > 2 {
+            return arrays::is_one_of(Expr::col(column), values);
+        }
+        Expr::col(column).is_in(padded(values))
+    }
+}
+
+/// Fills a list up to a power of two with its last element, so that lists of many lengths share few prepared statements.
+pub(crate) fn padded<T: Clone>(mut list: Vec<T>) -> Vec<T> {
+    if let Some(last) = list.last().cloned() {
+        list.resize(list.len().next_power_of_two(), last);
+    }
+    list
+}
+
+/// An UPDATE from a SELECT that has the columns by their names.
+fn joined<E: EntityTrait>(
+    id: E::Column,
+    columns: &[E::Column],
+    select: SelectStatement,
+) -> UpdateStatement
+where
+    E::Column: Iden,
+{
+    let rows = Alias::new("changed");
+    let of = |column: E::Column| Expr::col((rows.clone(), column));
+    let mut update = Query::update();
+    for column in columns {
+        update.value(*column, of(*column));
+    }
+    let same = Expr::col((E::default(), id)).eq(of(id));
+    let from = TableRef::SubQuery(Box::new(select), rows.clone().into_iden());
+    update.table(E::default()).from(from).and_where(same).take()
+}
+
+/// An UPDATE that tells the rows apart by CASE; of one row, without.
+fn cases<E: EntityTrait>(id: E::Column, columns: &[E::Column], rows: &[&[Value]]) -> UpdateStatement
+where
+    E::Column: Iden,
+{
+    let value = |row: &[Value], index: usize| {
+        SimpleExpr::from(row.get(index).cloned().expect("a row has a value for each column"))
+    };
+    let is = |row: &[Value]| Expr::col(id).eq(value(row, 0));
+    let mut update = Query::update();
+    update.table(E::default());
+    if let [row] = rows {
+        for (index, column) in columns.iter().enumerate() {
+            update.value(*column, value(row, index.saturating_add(1)));
+        }
+        return update.and_where(is(row)).take();
+    }
+    let last = rows.last().copied().unwrap_or_default();
+    let filled = rows.iter().copied().chain(std::iter::repeat(last));
+    let rows: Vec<_> = filled.take(rows.len().next_power_of_two()).collect();
+    for (index, column) in columns.iter().enumerate() {
+        let mut cases = CaseStatement::new();
+        for row in &rows {
+            cases = cases.case(is(row), value(row, index.saturating_add(1)));
+        }
+        update.value(*column, SimpleExpr::Case(Box::new(cases)));
+    }
+    update.and_where(Expr::col(id).is_in(rows.iter().map(|row| value(row, 0)))).take()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_few_and_large() {
+        let pieces = |mut rows: usize| {
+            let mut pieces = Vec::new();
+            while rows > 0 {
+                pieces.push(piece(rows));
+                rows -= piece(rows);
+            }
+            pieces
+        };
+        assert_eq!(pieces(0), [0; 0]);
+        for few in 1..=8 {
+            assert_eq!(pieces(few), [few]);
+        }
+        assert_eq!(pieces(9), [8, 1]);
+        assert_eq!(pieces(16), [16]);
+        assert_eq!(pieces(200), [128, 64, 8]);
+        assert_eq!(pieces(500), [128, 128, 128, 64, 32, 16, 4]);
+        for rows in 1..=1_000 {
+            assert_eq!(pieces(rows).into_iter().sum::<usize>(), rows);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Rows as arrays, one for each column.
+
+use sea_orm::sea_query::{
+    Alias, ArrayType, CaseStatement, Expr, ExprTrait, Func, Iden, Query, SelectStatement,
+    SimpleExpr,
+};
+use sea_orm::{ColumnTrait, EntityTrait, Value};
+
+/// No id, no amount and no instant is this number.
+const NOTHING: i64 = i64::MIN;
+
+/// How a column says that there is nothing, for the driver knows no arrays with NULL.
+#[derive(Clone, Copy)]
+enum Nothing {
+    /// It never does.
+    Never,
+    /// By a number that nothing has.
+    Number,
+    /// By an empty text; any other has one more letter in front.
+    Text,
+}
+
+impl Nothing {
+    /// `None` for a column that cannot be told so.
+    fn of(value: &Value, may_be_null: bool) -> Option<Self> {
+        match value {
+            _ if !may_be_null => Some(Self::Never),
+            Value::BigInt(_) => Some(Self::Number),
+            Value::String(_) => Some(Self::Text),
+            _ => None,
+        }
+    }
+
+    fn encode(self, value: Value) -> Value {
+        match (self, value) {
+            (Self::Number, Value::BigInt(number)) => Value::BigInt(Some(number.unwrap_or(NOTHING))),
+            (Self::Text, Value::String(text)) => {
+                Value::from(text.map_or_else(String::new, |text| format!("={text}")))
+            }
+            (_, value) => value,
+        }
+    }
+
+    fn decode(self, column: SimpleExpr) -> SimpleExpr {
+        match self {
+            Self::Never => column,
+            Self::Number => {
+                Func::cust(Alias::new("NULLIF")).arg(column).arg(Expr::val(NOTHING)).into()
+            }
+            Self::Text => {
+                let text = Func::cust(Alias::new("substr")).arg(column.clone()).arg(Expr::val(2));
+                let cases = CaseStatement::new().case(column.ne(""), text);
+                SimpleExpr::Case(Box::new(cases))
+            }
+        }
+    }
+}
+
+/// Whether a column is one of these values, of which there are some.
+pub(super) fn is_one_of(column: SimpleExpr, values: Vec<Value>) -> SimpleExpr {
+    let kind = values.first().map_or(ArrayType::BigInt, Value::array_type);
+    let array = Value::Array(kind, Some(Box::new(values)));
+    column.eq(Func::cust(Alias::new("ANY")).arg(Expr::val(array)))
+}
+
+/// The rows as a SELECT that has the columns by their names. `None`, and the rows stay, where it cannot be said so.
+pub(super) fn select<E: EntityTrait>(
+    columns: &[E::Column],
+    rows: &mut Vec<Vec<Value>>,
+    same: Option<&(E::Column, SimpleExpr)>,
+) -> Option<SelectStatement>
+where
+    E::Column: Iden,
+{
+    let first = rows.first()?;
+    let nothing = columns.iter().zip(first);
+    let nothing = nothing.map(|(column, value)| Nothing::of(value, column.def().is_null()));
+    let nothing: Vec<Nothing> = nothing.collect::<Option<_>>()?;
+    let types: Vec<_> = first.iter().map(Value::array_type).collect();
+    let mut arrays: Vec<Vec<Value>> = vec![Vec::with_capacity(rows.len()); columns.len()];
+    for row in std::mem::take(rows) {
+        for ((value, array), nothing) in row.into_iter().zip(&mut arrays).zip(&nothing) {
+            array.push(nothing.encode(value));
+        }
+    }
+    let mut unnested = Query::select();
+    let mut select = Query::select();
+    for (((column, array), kind), nothing) in columns.iter().zip(arrays).zip(types).zip(nothing) {
+        let array = Value::Array(kind, Some(Box::new(array)));
+        let unnest = Func::cust(Alias::new("unnest")).arg(Expr::val(array));
+        unnested.expr_as(unnest, *column);
+        select.expr_as(nothing.decode(Expr::col(*column)), *column);
+    }
+    if let Some((column, value)) = same {
+        select.expr_as(value.clone(), *column);
+    }
+    Some(select.from_subquery(unnested.take(), Alias::new("given")).take())
+}
