@@ -85,7 +85,7 @@ impl Default for GroupCommit {
     fn default() -> Self {
         Self {
             commands: 200,
-            lists: 4,
+            lists: 2,
             slow: Duration::from_millis(100),
             waiting: 10_000,
             deadline: Duration::from_secs(30),
@@ -94,7 +94,7 @@ impl Default for GroupCommit {
 }
 
 impl GroupCommit {
-    /// Up to 200 commands in one transaction, 4 transactions at a time, 10,000 commands in all lines together, and 30 seconds
+    /// Up to 200 commands in one transaction, 2 transactions at a time, 10,000 commands in all lines together, and 30 seconds
     /// in line.
     #[must_use]
     pub fn new() -> Self {
