@@ -46,8 +46,8 @@ use crate::unit_of_work::Error as UnitOfWorkError;
 /// [`within`](crate::PlaceBid::within) a unit of work of the host stands in no line, nor does any command of a ledger with an
 /// [`EligibilityCheck`](crate::EligibilityCheck), which is asked in the unit of work of one command.
 ///
-/// It needs a connection of the pool for each transaction: [`lists`](Self::lists) of them, and as many for what waits for locks
-/// of others.
+/// It needs a connection of the pool for each transaction: [`lists`](Self::lists) of them, and one for each auction, and each
+/// command with a key, that waits for a lock of somebody else.
 ///
 /// # Example: smaller lists, and a short wait
 ///
@@ -148,12 +148,11 @@ impl GroupCommit {
     }
 }
 
-/// SQLite binds 32,766 values in one statement, PostgreSQL 65,535, and each command has two entries at most, of eleven values
-/// each.
+/// SQLite takes no expression that is more than 1,000 deep, and keys are told apart by OR.
 const MOST_COMMANDS: usize = 500;
 
-/// MariaDB reads a list of 1,000 values in another way.
-const MOST_WALLETS: usize = 900;
+/// MariaDB reads a list of 1,000 values in another way, and lists are filled up to a power of two.
+const MOST_WALLETS: usize = 500;
 
 type Answer = Result<Outcome, Error>;
 
@@ -161,7 +160,8 @@ impl AuctionLedger {
     /// Waits until every command that this ledger and its clones have taken in is answered, and none is under way: for a host
     /// that shuts down, once it takes in no more.
     ///
-    /// It concerns what [`GroupCommit`] carries out.
+    /// It concerns what [`GroupCommit`] carries out. The commit of a caller that has been dropped meanwhile goes on by itself,
+    /// and is not waited for.
     ///
     /// # Cancel safety
     ///
@@ -242,7 +242,10 @@ impl Group {
         let done = match Handle::try_current() {
             Ok(runtime) if grouped => match self.enter(ledger, command, runtime)? {
                 Place::InLine(in_line) => return in_line.answer(self.settings.deadline).await,
-                Place::Turn(mut turn) => turn.watch(run).await,
+                Place::Turn(mut turn) => {
+                    turn.waits_for_key = command.once.key.is_some();
+                    turn.watch(run).await
+                }
             },
             _ => run.await,
         };
@@ -313,30 +316,39 @@ struct Turn {
     auctions: Vec<AuctionId>,
     /// Whether it takes the room of a transaction.
     is_counted: bool,
+    /// Whether it is one command's, with a key: that may wait for a stranger, with no auction locked.
+    waits_for_key: bool,
 }
 
 impl Turn {
     /// Of auctions that the lines have marked as busy, and for which they have counted a transaction.
     fn counted(ledger: &AuctionLedger, auctions: Vec<AuctionId>) -> Self {
-        Self { ledger: ledger.clone(), auctions, is_counted: true }
+        Self { ledger: ledger.clone(), auctions, is_counted: true, waits_for_key: false }
     }
 
     /// Takes some of its auctions out, into a turn of their own that does not count.
     fn split(&mut self, auctions: Vec<AuctionId>) -> Self {
         self.auctions.retain(|auction| !auctions.contains(auction));
         self.ledger.group.lock().split();
-        Self { ledger: self.ledger.clone(), auctions, is_counted: false }
+        let ledger = self.ledger.clone();
+        Self { ledger, auctions, is_counted: false, waits_for_key: false }
     }
 
-    /// Waits for what it does; if that takes long, the next ones are not held up by it.
+    /// Waits for what it does; if that takes long, strangers are not held up by it. Where it may wait for a key, neither are the
+    /// next ones on its auction.
     async fn watch<T>(&mut self, work: impl Future<Output = T>) -> T {
         if !self.ledger.has_row_locks() {
             return work.await;
         }
         let slow = self.ledger.group.settings.slow;
         let is_slow = || {
-            self.is_counted = false;
-            self.ledger.group.lock().stop_counting();
+            if std::mem::take(&mut self.is_counted) {
+                self.ledger.group.lock().stop_counting();
+            }
+            if self.waits_for_key {
+                let auctions = std::mem::take(&mut self.auctions);
+                self.ledger.group.lock().free(&auctions);
+            }
             self.ledger.group.start(&self.ledger);
         };
         attend(work, slow, is_slow).await
@@ -412,7 +424,12 @@ impl InLine {
     }
 
     fn leave(&self) -> Option<usize> {
-        self.group.lock().leave(self.auction, self.number)
+        let mut lines = self.group.lock();
+        let waiting = lines.leave(self.auction, self.number);
+        if lines.is_idle() {
+            self.group.idle.notify_waiters();
+        }
+        waiting
     }
 }
 

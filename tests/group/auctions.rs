@@ -225,6 +225,33 @@ on_servers! {
         assert_eq!(books.bids.len(), 36 * rounds);
     }
 
+    /// Whoever has the turn, or is a list, alone with such a key: it has locked no auction yet.
+    async fn a_command_alone_that_waits_for_its_key_holds_up_no_stranger(world: &World) {
+        let ledger = AuctionLedger::new(world.connect(12).await).clock(ManualClock::new(super::start()));
+        charge(&ledger, &["ann", "bob"], 100_000).await?;
+        let auctions = open_many(&ledger, 2).await?;
+        let auction = auctions[0];
+        let host = Host::with(&ledger, Lock::Key(auctions[1])).await;
+        let keyed = |amount: i64| ledger.place_bid(auction, "ann", amount.into()).key("k").into_future();
+        let bid = |amount: i64| ledger.place_bid(auction, "bob", amount.into()).into_future();
+        // With the turn; then in line, where it is a list of its own.
+        let mut turn = vec![keyed(100), bid(110)];
+        ledger.drain().await;
+        line_up(&mut turn).await;
+        let mut first = turn.remove(0);
+        assert!(is_behind(&mut first, turn).await?);
+        let mut list = vec![bid(120), keyed(130)];
+        line_up(&mut list).await;
+        let mut second = list.pop().expect("two of them");
+        assert!(is_behind(&mut second, list).await?);
+        assert!(is_behind(&mut second, vec![bid(140), bid(150)]).await?);
+        host.end().await?;
+        for behind in [first, second] {
+            assert!(matches!(behind.await, Err(Error::IdempotencyConflict { .. })), "it is another auction");
+        }
+        Books::read(world.db()).await?.check();
+    }
+
     /// A transaction that takes long does not count: there is room for the next one.
     async fn whoever_waits_for_a_lock_takes_nobodys_place(world: &World) {
         let ledger = AuctionLedger::new(world.connect(8).await).clock(ManualClock::new(super::start()));

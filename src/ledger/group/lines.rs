@@ -167,6 +167,12 @@ impl Lines {
             self.stop_counting();
         }
         self.turns = self.turns.saturating_sub(1);
+        self.free(auctions);
+        self.is_idle()
+    }
+
+    /// Auctions are nobody's turn any more.
+    pub(super) fn free(&mut self, auctions: &[AuctionId]) {
         for auction in auctions {
             let Some(line) = self.by_auction.get_mut(auction) else {
                 continue;
@@ -178,7 +184,6 @@ impl Lines {
                 self.free.push_back(*auction);
             }
         }
-        self.is_idle()
     }
 
     pub(super) fn is_idle(&self) -> bool {

@@ -2,9 +2,10 @@
 //!
 //! 1. A list of several auctions takes those that it can lock at once. The others are taken out of it, each auction as a list
 //!    of its own, which waits for the lock.
-//! 2. A list that can wait for a stranger, for a wallet or for a key, waits for it no longer than [`PATIENCE`]. Then its
-//!    auctions are taken apart; and of one auction, its commands with a key.
+//! 2. A list that can wait for a stranger, for a wallet or for a key, waits for a lock no longer than [`PATIENCE`]. Then its
+//!    auctions are taken apart; and of one auction, if it was a key, its commands with a key.
 //! 3. What was taken apart waits as long as it takes, and counts as no transaction that is under way.
+//! 4. Everything runs where somebody waits for it: a runtime that nobody drives would keep it for ever.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use sea_orm::DbErr;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::{Answer, Turn, Waiting, attend};
 use crate::error::Error;
@@ -32,6 +34,7 @@ type Fate = Option<Answer>;
 /// Carries out a list in its turn, and tells each what became of it.
 pub(super) async fn carry_out(mut turn: Turn, list: Vec<Waiting>) {
     let ledger = turn.ledger.clone();
+    turn.waits_for_key = matches!(&*list, [waiting] if waiting.command.once.key.is_some());
     if let [auction] = *turn.auctions {
         let stuck = turn.watch(answer(&ledger, list, LockWait::Wait)).await;
         each_alone(&mut turn, stuck);
@@ -44,11 +47,16 @@ pub(super) async fn carry_out(mut turn: Turn, list: Vec<Waiting>) {
         }
         for (auction, list) in by_auction {
             let turn = turn.split(vec![auction]);
-            tokio::spawn(wait_apart(turn, list));
+            if let Some(first) = list.first() {
+                first.runtime.clone().spawn(wait_apart(turn, list));
+            }
         }
     }
-    // Whoever was answered may come again, and then stands in line before the next list is made.
-    tokio::task::yield_now().await;
+    // Whoever was answered may come again, and then stands in line before the next list is made. A runtime of one thread may
+    // be left by whoever was answered, and then nobody drives it.
+    if Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread {
+        tokio::task::yield_now().await;
+    }
     drop(turn);
 }
 
@@ -64,7 +72,7 @@ async fn wait_apart(mut turn: Turn, list: Vec<Waiting>) {
 fn each_alone(turn: &mut Turn, stuck: Vec<Waiting>) {
     for waiting in stuck {
         let turn = turn.split(Vec::new());
-        tokio::spawn(wait_alone(turn, waiting));
+        waiting.runtime.clone().spawn(wait_alone(turn, waiting));
     }
 }
 
@@ -115,33 +123,63 @@ fn fates<'a>(
         let list = Alone::new(ledger, "GroupCommit").lock_timeout(patience);
         let list = list.carry_out(async |uow| List::carry_out(uow, ledger, commands, wait).await);
         match list.await {
-            Ok(list) => list.outcomes.into_iter().map(|outcome| fate(outcome, skips)).collect(),
             Err(error) if patience.is_some() && error.kind() == Some(ErrorKind::LockTimeout) => {
-                taken_apart(ledger, commands, wait).await
+                match error {
+                    _ if skips => commands.iter().map(|_| None).collect(),
+                    // A row: nothing of the auction goes on without it.
+                    Error::UnitOfWork(UnitOfWorkError::LockNotAvailable) => {
+                        patient(ledger, commands).await
+                    }
+                    _ => without_keys(ledger, commands).await,
+                }
             }
-            Err(error) if commands.len() > 1 && is_one_commands(&error) => {
-                let (first, second) = commands.split_at(commands.len().midpoint(0));
-                let mut both = fates(ledger, first, wait).await;
-                both.extend(fates(ledger, second, wait).await);
-                both
-            }
-            Err(error) => commands.iter().map(|_| Some(Err(error.clone()))).collect(),
+            list => answered(ledger, commands, wait, list).await,
         }
     }
     .boxed()
 }
 
-/// What becomes of a list that waited too long. Of one auction, commands without a key wait for nothing but what it has locked.
-async fn taken_apart(ledger: &AuctionLedger, commands: &[Command], wait: LockWait) -> Vec<Fate> {
-    if wait == LockWait::SkipLocked {
-        return commands.iter().map(|_| None).collect();
-    }
+/// Carries out a list that waits as long as it takes.
+async fn patient(ledger: &AuctionLedger, commands: &[Command]) -> Vec<Fate> {
+    let list = Alone::new(ledger, "GroupCommit");
+    let list =
+        list.carry_out(async |uow| List::carry_out(uow, ledger, commands, LockWait::Wait).await);
+    answered(ledger, commands, LockWait::Wait, list.await).await
+}
+
+/// Carries out the commands of one auction that have no key: they wait for nothing but what the auction needs.
+async fn without_keys(ledger: &AuctionLedger, commands: &[Command]) -> Vec<Fate> {
     let has_key = |command: &&Command| command.once.key.is_some();
     let without: Vec<_> = commands.iter().filter(|one| !has_key(one)).cloned().collect();
-    let fates = if without.is_empty() { Vec::new() } else { fates(ledger, &without, wait).await };
+    let fates = match without.is_empty() {
+        true => Vec::new(),
+        false => fates(ledger, &without, LockWait::Wait).await,
+    };
     let mut fates = fates.into_iter();
     let fate = |command| if has_key(&command) { None } else { fates.next().flatten() };
     commands.iter().map(fate).collect()
+}
+
+/// The answers of a list, whose halves are tried where it may have failed for one of its commands.
+async fn answered(
+    ledger: &AuctionLedger,
+    commands: &[Command],
+    wait: LockWait,
+    list: Result<List, Error>,
+) -> Vec<Fate> {
+    match list {
+        Ok(list) => {
+            let skips = wait == LockWait::SkipLocked;
+            list.outcomes.into_iter().map(|outcome| fate(outcome, skips)).collect()
+        }
+        Err(error) if commands.len() > 1 && is_one_commands(&error) => {
+            let (first, second) = commands.split_at(commands.len().midpoint(0));
+            let mut both = fates(ledger, first, wait).await;
+            both.extend(fates(ledger, second, wait).await);
+            both
+        }
+        Err(error) => commands.iter().map(|_| Some(Err(error.clone()))).collect(),
+    }
 }
 
 fn fate(outcome: Result<Done<Outcome>, Error>, skips: bool) -> Fate {
