@@ -24,7 +24,7 @@ use sea_orm::DbErr;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
-use self::lines::{Entered, Lines, NextList, Waiting};
+use self::lines::{Entered, Lines, NextList, Room, TurnId, Waiting};
 use super::AuctionLedger;
 use super::batch::Command;
 use super::receipt::Outcome;
@@ -65,7 +65,7 @@ use crate::unit_of_work::Error as UnitOfWorkError;
 /// ledger.deposit("ann", Currency::EUR, 100.into()).await?;
 /// ledger.deposit("bob", Currency::EUR, 100.into()).await?;
 ///
-/// let (ann, bob) = futures::join!(
+/// let (ann, bob) = tokio::join!(
 ///     ledger.place_bid(auction, "ann", 20.into()).into_future(),
 ///     ledger.place_bid(auction, "bob", 25.into()).into_future(),
 /// );
@@ -262,11 +262,13 @@ impl Group {
         let (answer, receiver) = oneshot::channel();
         let waiting = Waiting { number: 0, command: command.clone(), runtime, answer };
         let auction = command.auction;
-        let entered = self.lock().enter(&self.settings, ledger.lists(), waiting)?;
+        let entered = self.lock().enter(&self.settings, ledger.room(), waiting)?;
         Ok(match entered {
-            Entered::Turn => Place::Turn(Turn::counted(ledger, vec![auction])),
+            Entered::Turn(turn) => Place::Turn(Turn::counted(ledger, turn, vec![auction])),
             Entered::InLine(number) => {
-                Place::InLine(InLine { group: self.clone(), auction, number, receiver })
+                let in_line = InLine { group: self.clone(), auction, number, receiver };
+                self.start(ledger);
+                Place::InLine(in_line)
             }
         })
     }
@@ -275,15 +277,15 @@ impl Group {
     fn start(&self, ledger: &AuctionLedger) {
         let mut first = true;
         loop {
-            let next = self.lock().next_list(&self.settings, ledger.lists(), first);
+            let next = self.lock().next_list(&self.settings, ledger.room(), first);
             first = false;
-            let Some(NextList { auctions, list }) = next else {
+            let Some(NextList { turn, auctions, list }) = next else {
                 return;
             };
             let Some(runtime) = list.first().map(|waiting| waiting.runtime.clone()) else {
                 continue;
             };
-            let turn = Turn::counted(ledger, auctions);
+            let turn = Turn::counted(ledger, turn, auctions);
             let begin = Begin(Some((turn, list)));
             runtime.spawn(begin.run());
         }
@@ -295,9 +297,13 @@ impl Group {
 }
 
 impl AuctionLedger {
-    /// How many transactions are under way at a time.
-    fn lists(&self) -> usize {
-        if self.has_row_locks() { self.group.settings.lists } else { 1 }
+    /// How many transactions are under way before others wait.
+    fn room(&self) -> Room {
+        let GroupCommit { lists, slow, .. } = self.group.settings;
+        match self.has_row_locks() {
+            true => Room { lists, slow: Some(slow) },
+            false => Room { lists: 1, slow: None },
+        }
     }
 
     fn has_row_locks(&self) -> bool {
@@ -314,16 +320,16 @@ enum Place {
 struct Turn {
     ledger: AuctionLedger,
     auctions: Vec<AuctionId>,
-    /// Whether it takes the room of a transaction.
-    is_counted: bool,
+    /// Its number, as long as it takes the room of a transaction.
+    counted: Option<TurnId>,
     /// Whether it is one command's, with a key: that may wait for a stranger, with no auction locked.
     waits_for_key: bool,
 }
 
 impl Turn {
     /// Of auctions that the lines have marked as busy, and for which they have counted a transaction.
-    fn counted(ledger: &AuctionLedger, auctions: Vec<AuctionId>) -> Self {
-        Self { ledger: ledger.clone(), auctions, is_counted: true, waits_for_key: false }
+    fn counted(ledger: &AuctionLedger, turn: TurnId, auctions: Vec<AuctionId>) -> Self {
+        Self { ledger: ledger.clone(), auctions, counted: Some(turn), waits_for_key: false }
     }
 
     /// Takes some of its auctions out, into a turn of their own that does not count.
@@ -331,7 +337,7 @@ impl Turn {
         self.auctions.retain(|auction| !auctions.contains(auction));
         self.ledger.group.lock().split();
         let ledger = self.ledger.clone();
-        Self { ledger, auctions, is_counted: false, waits_for_key: false }
+        Self { ledger, auctions, counted: None, waits_for_key: false }
     }
 
     /// Waits for what it does; if that takes long, strangers are not held up by it. Where it may wait for a key, neither are the
@@ -342,8 +348,8 @@ impl Turn {
         }
         let slow = self.ledger.group.settings.slow;
         let is_slow = || {
-            if std::mem::take(&mut self.is_counted) {
-                self.ledger.group.lock().stop_counting();
+            if let Some(turn) = self.counted.take() {
+                self.ledger.group.lock().stop_counting(turn);
             }
             if self.waits_for_key {
                 let auctions = std::mem::take(&mut self.auctions);
@@ -368,7 +374,7 @@ async fn attend<T>(work: impl Future<Output = T>, slow: Duration, is_slow: impl 
 impl Drop for Turn {
     fn drop(&mut self) {
         let group = &self.ledger.group;
-        if group.lock().end(&self.auctions, self.is_counted) {
+        if group.lock().end(&self.auctions, self.counted) {
             group.idle.notify_waiters();
         }
         group.start(&self.ledger);

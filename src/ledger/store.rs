@@ -9,8 +9,8 @@ use sea_orm::sea_query::{
     Expr, ExprTrait, LockType, OnConflict, Query, SimpleExpr, SubQueryStatement,
 };
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, Iterable, Order, QueryFilter,
-    Select,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, Iterable, Order,
+    QueryFilter, Select,
 };
 use uuid::Uuid;
 
@@ -189,11 +189,9 @@ impl Locked {
         self.find(owner).is_some()
     }
 
-    fn add(&mut self, account: Option<Account>) {
-        if let Some(account) = account {
-            self.by_owner.entry(account.owner.clone()).or_default().push(account.id);
-            self.accounts.insert(account.id, account);
-        }
+    fn add(&mut self, account: Account) {
+        self.by_owner.entry(account.owner.clone()).or_default().push(account.id);
+        self.accounts.insert(account.id, account);
     }
 
     /// The wallet of `owner`, if there is one.
@@ -241,10 +239,9 @@ pub(super) async fn lock_wallets(
     });
     let accounts = accounts.collect::<Result<_, Error>>()?;
     let mut locked = Locked::of_accounts(accounts, clock.or(session.now));
-    for owner in owners {
-        if !locked.has(owner) {
-            locked.add(find_hidden(uow, dialect, &session, owner).await?);
-        }
+    let missing: Vec<&Owner> = owners.iter().filter(|owner| !locked.has(owner)).collect();
+    for account in find_hidden(uow, dialect, &session, missing).await? {
+        locked.add(account);
     }
     Ok(locked)
 }
@@ -281,7 +278,7 @@ fn id_of((user, currency): &Owner) -> SimpleExpr {
     SimpleExpr::SubQuery(None, Box::new(SubQueryStatement::SelectStatement(id)))
 }
 
-/// Looks again for a wallet that was not found, where a snapshot may have hidden it: a user who has money is never told
+/// Looks again for wallets that were not found, where a snapshot may have hidden them: a user who has money is never told
 /// that they have none.
 ///
 /// Where even a locking read sees the snapshot only, an INSERT tells: it fails with a serialization failure if the wallet
@@ -290,20 +287,29 @@ async fn find_hidden(
     uow: &UnitOfWork,
     dialect: Dialect,
     session: &Session,
-    owner: &Owner,
-) -> Result<Option<Account>, Error> {
+    missing: Vec<&Owner>,
+) -> Result<Vec<Account>, Error> {
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
     if dialect.snapshot_in_subqueries() {
-        let row = uow.lock(owned_by(&owner.0, owner.1), LockWait::Wait).await?.pop();
-        return row.map(Account::from_row).transpose();
+        let theirs = padded(missing).into_iter().map(is_of);
+        let theirs = wallet::Entity::find().filter(theirs.fold(Condition::any(), Condition::add));
+        let rows = uow.lock(theirs, LockWait::Wait).await?;
+        return rows.into_iter().map(Account::from_row).collect();
     }
     if session.snapshot {
-        make_wallet(uow, owner).await?;
-        let made = wallet::Entity::delete_many()
-            .filter(wallet::Column::Owner.eq(owner.0.as_bytes()))
-            .filter(wallet::Column::Currency.eq(owner.1.code()));
-        made.exec(uow).await?;
+        for owner in missing {
+            make_wallet(uow, owner).await?;
+            wallet::Entity::delete_many().filter(is_of(owner)).exec(uow).await?;
+        }
     }
-    Ok(None)
+    Ok(Vec::new())
+}
+
+fn is_of((user, currency): &Owner) -> SimpleExpr {
+    let is_theirs = wallet::Column::Owner.eq(user.as_bytes());
+    is_theirs.and(wallet::Column::Currency.eq(currency.code()))
 }
 
 /// Locks the wallet of `owner`, and makes it first if there is none.

@@ -1,5 +1,7 @@
 //! Across auctions: their lines share transactions, and nobody waits for what they do not need.
 
+use std::time::Duration;
+
 use auction_ledger::entity::{auction, wallet};
 use auction_ledger::unit_of_work::{LockWait, UnitOfWork};
 use auction_ledger::{AuctionId, AuctionLedger, Bid, Error, GroupCommit, ManualClock};
@@ -250,6 +252,25 @@ on_servers! {
             assert!(matches!(behind.await, Err(Error::IdempotencyConflict { .. })), "it is another auction");
         }
         Books::read(world.db()).await?.check();
+    }
+
+    /// A caller that nobody polls cannot say that it takes long.
+    async fn whoever_is_not_polled_takes_nobodys_place(world: &World) {
+        let ledger = AuctionLedger::new(world.connect(8).await).clock(ManualClock::new(super::start()));
+        let slow = Duration::from_millis(50);
+        let ledger = ledger.group_commit(GroupCommit::new().lists(1).slow(slow));
+        charge(&ledger, &["ann"], 100_000).await?;
+        let auctions = open_many(&ledger, 3).await?;
+        let bid = |auction: AuctionId| ledger.place_bid(auction, "ann", 100.into()).into_future();
+        let mut first = vec![bid(auctions[0]), bid(auctions[1])];
+        ledger.drain().await;
+        line_up(&mut first).await;
+        tokio::time::sleep(slow).await;
+        // Whoever comes now goes, and takes along who waits.
+        assert_eq!(bid(auctions[2]).await?.seq, 2);
+        for bid in first {
+            assert_eq!(bid.await?.seq, 2);
+        }
     }
 
     /// A transaction that takes long does not count: there is room for the next one.

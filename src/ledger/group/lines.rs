@@ -1,6 +1,7 @@
 //! Who waits for which auction, and who is next.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -14,16 +15,15 @@ use crate::ledger::batch::Command;
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     by_auction: HashMap<AuctionId, Line>,
-    /// Auctions that are free and for which somebody waits, in the order in which they became so. One that is not so any
-    /// more may still stand here.
+    /// Auctions that are free and for which somebody waits, in the order in which they became so.
     free: VecDeque<AuctionId>,
-    /// How many transactions count as being under way.
-    lists: usize,
+    /// The turns that count as transactions under way, and since when.
+    counted: BTreeMap<TurnId, Instant>,
     /// How many turns there are, counted or not.
     turns: usize,
     /// How many commands wait in all lines.
     waiting: usize,
-    /// How many have ever waited.
+    /// How many turns have ever been counted, and how many commands have ever waited.
     numbers: u64,
     /// Whether somebody is just starting lists: who has to, needs not.
     is_starting: bool,
@@ -46,32 +46,43 @@ pub(super) struct Waiting {
     pub(super) answer: oneshot::Sender<Answer>,
 }
 
+/// The number of a turn that counts.
+pub(super) type TurnId = u64;
+
+/// How many transactions are under way before others wait: `lists`, not counting those that take longer than `slow`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) lists: usize,
+    pub(super) slow: Option<Duration>,
+}
+
 /// What whoever comes gets: the turn, or a number in line.
 pub(super) enum Entered {
-    Turn,
+    Turn(TurnId),
     InLine(u64),
 }
 
 /// The commands that are carried out next, and their auctions.
 pub(super) struct NextList {
+    pub(super) turn: TurnId,
     pub(super) auctions: Vec<AuctionId>,
     pub(super) list: Vec<Waiting>,
 }
 
 impl Lines {
-    /// Gives the turn to whoever finds the auction free and fewer than `lists` transactions under way, and a place in line to
-    /// whoever does not.
+    /// Gives the turn to whoever finds the auction free, room for a transaction, and nobody who waits for it; and a place in
+    /// line to whoever does not.
     pub(super) fn enter(
         &mut self,
         settings: &GroupCommit,
-        lists: usize,
+        room: Room,
         waiting: Waiting,
     ) -> Result<Entered, Error> {
         let auction = waiting.command.auction;
-        if self.lists < lists && !self.by_auction.contains_key(&auction) {
+        let is_free = !self.by_auction.contains_key(&auction);
+        if is_free && self.free.is_empty() && self.has(room) {
             self.by_auction.insert(auction, Line { is_busy: true, ..Line::default() });
-            self.begin();
-            return Ok(Entered::Turn);
+            return Ok(Entered::Turn(self.begin()));
         }
         if self.waiting >= settings.waiting {
             return Err(Error::Overloaded { waiting: self.waiting });
@@ -95,6 +106,7 @@ impl Lines {
         line.waiting.remove(place);
         if !line.is_busy && line.waiting.is_empty() {
             self.by_auction.remove(&auction);
+            self.free.retain(|free| *free != auction);
         }
         self.waiting = waiting.saturating_sub(1);
         Some(waiting)
@@ -105,25 +117,21 @@ impl Lines {
     pub(super) fn next_list(
         &mut self,
         settings: &GroupCommit,
-        lists: usize,
+        room: Room,
         first: bool,
     ) -> Option<NextList> {
         if first && self.is_starting {
             return None;
         }
-        let next = (self.lists < lists).then(|| self.take_list(settings.commands)).flatten();
+        let next = if self.has(room) { self.take_list(settings.commands) } else { None };
         self.is_starting = next.is_some();
         next
     }
 
     fn take_list(&mut self, commands: usize) -> Option<NextList> {
-        let mut next = NextList { auctions: Vec::new(), list: Vec::new() };
+        let mut next = NextList { turn: 0, auctions: Vec::new(), list: Vec::new() };
         while let Some(auction) = self.free.front().copied() {
-            let line = self.by_auction.get_mut(&auction).filter(|line| !line.is_busy);
-            let Some(line) = line.filter(|line| !line.waiting.is_empty()) else {
-                self.free.pop_front();
-                continue;
-            };
+            let line = self.by_auction.get_mut(&auction).expect("who waits is in a line");
             let offers = line.offers(next.room(commands));
             // What is no bid and no purchase is a list of its own.
             let count = if next.list.is_empty() { offers.max(1) } else { offers };
@@ -142,13 +150,22 @@ impl Lines {
             return None;
         }
         self.waiting = self.waiting.saturating_sub(next.list.len());
-        self.begin();
+        next.turn = self.begin();
         Some(next)
     }
 
-    fn begin(&mut self) {
-        self.lists = self.lists.saturating_add(1);
+    /// Whether there is room for a transaction. Nobody may be polling one that takes long, to say so.
+    fn has(&self, room: Room) -> bool {
+        let is_counted = |since: &&Instant| room.slow.is_none_or(|slow| since.elapsed() < slow);
+        self.counted.values().filter(is_counted).count() < room.lists
+    }
+
+    fn begin(&mut self) -> TurnId {
+        let turn = self.numbers;
+        self.numbers = turn.wrapping_add(1);
+        self.counted.insert(turn, Instant::now());
         self.turns = self.turns.saturating_add(1);
+        turn
     }
 
     /// A turn is split into two.
@@ -157,14 +174,14 @@ impl Lines {
     }
 
     /// A transaction that takes long counts no more.
-    pub(super) fn stop_counting(&mut self) {
-        self.lists = self.lists.saturating_sub(1);
+    pub(super) fn stop_counting(&mut self, turn: TurnId) {
+        self.counted.remove(&turn);
     }
 
     /// A turn has ended: its auctions are free. Whether it was the last one, and nobody waits.
-    pub(super) fn end(&mut self, auctions: &[AuctionId], is_counted: bool) -> bool {
-        if is_counted {
-            self.stop_counting();
+    pub(super) fn end(&mut self, auctions: &[AuctionId], counted: Option<TurnId>) -> bool {
+        if let Some(turn) = counted {
+            self.stop_counting(turn);
         }
         self.turns = self.turns.saturating_sub(1);
         self.free(auctions);

@@ -178,6 +178,8 @@ async fn answered(
             both.extend(fates(ledger, second, wait).await);
             both
         }
+        // Where a server knows no SKIP LOCKED, it waits for its lock as it did before there was any.
+        Err(error) if wait == LockWait::SkipLocked && is_one_commands(&error) => vec![None],
         Err(error) => commands.iter().map(|_| Some(Err(error.clone()))).collect(),
     }
 }
