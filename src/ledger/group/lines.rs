@@ -1,10 +1,11 @@
 //! Who waits for which auction, and who is next.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::{Answer, GroupCommit, MOST_WALLETS};
 use crate::error::Error;
