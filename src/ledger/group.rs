@@ -42,6 +42,9 @@ use crate::unit_of_work::Error as UnitOfWorkError;
 /// transactions too. Nobody waits for company: on an auction that is free, while few transactions are under way, a command goes
 /// at once.
 ///
+/// What somebody else has locked holds up those who share a transaction and do not need it for about a second; then they go on
+/// without it.
+///
 /// It concerns commands on auctions that run by themselves, of one [`AuctionLedger`] and its clones. What runs
 /// [`within`](crate::PlaceBid::within) a unit of work of the host stands in no line, nor does any command of a ledger with an
 /// [`EligibilityCheck`](crate::EligibilityCheck), which is asked in the unit of work of one command.

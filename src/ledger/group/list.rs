@@ -35,10 +35,9 @@ type Fate = Option<Answer>;
 pub(super) async fn carry_out(mut turn: Turn, list: Vec<Waiting>) {
     let ledger = turn.ledger.clone();
     turn.waits_for_key = matches!(&*list, [waiting] if waiting.command.once.key.is_some());
-    if let [auction] = *turn.auctions {
+    if turn.auctions.len() == 1 {
         let stuck = turn.watch(answer(&ledger, list, LockWait::Wait)).await;
         each_alone(&mut turn, stuck);
-        tracing::trace!(%auction, "a list was carried out");
     } else {
         let wait = if ledger.has_row_locks() { LockWait::SkipLocked } else { LockWait::Wait };
         let mut by_auction = BTreeMap::<AuctionId, Vec<Waiting>>::new();
