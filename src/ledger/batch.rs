@@ -161,10 +161,12 @@ pub(super) async fn execute(
     commands: &[Command],
     wait: LockWait,
 ) -> Result<Vec<Result<Done<Outcome>, Error>>, Error> {
-    let keys = Keys::claim(uow, &ledger.clock, commands.iter().filter_map(Command::slot)).await?;
+    let slots: Vec<_> = commands.iter().map(Command::slot).collect();
+    let keys = Keys::claim(uow, &ledger.clock, slots.iter().flatten()).await?;
     // What was carried out before touches nothing.
-    let open: Vec<&Command> =
-        commands.iter().filter(|command| !keys.is_answered(command.slot().as_ref())).collect();
+    let with_slots = commands.iter().zip(&slots);
+    let open = with_slots.filter(|(_, slot)| !keys.is_answered(slot.as_ref()));
+    let open: Vec<&Command> = open.map(|(command, _)| command).collect();
     let ground = match Ground::lock(uow, ledger, &open, wait).await {
         Ok(ground) => ground,
         Err(error) => {
@@ -176,7 +178,9 @@ pub(super) async fn execute(
         }
     };
     let mut fold = Fold::of(ground, keys);
-    let mut outcomes: Vec<_> = commands.iter().map(|command| fold.carry_out(command)).collect();
+    let with_slots = commands.iter().zip(&slots);
+    let mut outcomes: Vec<_> =
+        with_slots.map(|(command, slot)| fold.carry_out(command, slot.as_ref())).collect();
     let Folded { changes, events, keys } = fold.finish();
     if !changes.lots.is_empty() {
         save::save(uow, &changes).await?;

@@ -167,7 +167,7 @@ impl Slot {
     async fn claim(&self, uow: &UnitOfWork, clock: &Clock) -> Result<Claim, Error> {
         // A second round is needed only where the row was purged in between.
         for _ in 0..MOST_CLAIMS {
-            if insert(uow, clock, std::slice::from_ref(self)).await? {
+            if insert(uow, clock, &[self]).await? {
                 return Ok(Claim::Ours);
             }
             let row = key::Entity::find_by_id((self.place.scope.clone(), self.place.key.clone()));
@@ -214,7 +214,7 @@ impl Reply {
 }
 
 /// Inserts the rows of keys, unless they are there: whether it is known that all of them were inserted.
-async fn insert(uow: &UnitOfWork, clock: &Clock, slots: &[Slot]) -> Result<bool, Error> {
+async fn insert(uow: &UnitOfWork, clock: &Clock, slots: &[&Slot]) -> Result<bool, Error> {
     let dialect = Dialect::of(uow.get_database_backend());
     let columns = [
         key::Column::Scope,
@@ -222,7 +222,7 @@ async fn insert(uow: &UnitOfWork, clock: &Clock, slots: &[Slot]) -> Result<bool,
         key::Column::RequestHash,
         key::Column::Operation,
     ];
-    let values = |slot: &Slot| {
+    let values = |slot: &&Slot| {
         let Place { scope, key } = slot.place.clone();
         vec![scope.into(), key.into(), slot.hash.clone().into(), slot.operation.get().into()]
     };
@@ -252,19 +252,19 @@ pub(super) struct Keys(BTreeMap<Place, Option<Answered>>);
 
 impl Keys {
     /// Claims every key once, ascending, so that two lists never wait for each other.
-    pub(super) async fn claim(
+    pub(super) async fn claim<'a>(
         uow: &UnitOfWork,
         clock: &Clock,
-        slots: impl Iterator<Item = Slot>,
+        slots: impl Iterator<Item = &'a Slot>,
     ) -> Result<Self, Error> {
-        let mut slots: Vec<Slot> = slots.collect();
+        let mut slots: Vec<&Slot> = slots.collect();
         // Stable: of two requests with one key the first in the list is the one that claims it.
         slots.sort_by(|a, b| a.place.cmp(&b.place));
         slots.dedup_by(|later, first| later.place == first.place);
         let mut keys = BTreeMap::new();
         if slots.len() > 1 {
             if insert(uow, clock, &slots).await? {
-                return Ok(Self(slots.into_iter().map(|slot| (slot.place, None)).collect()));
+                return Ok(Self(slots.into_iter().map(|slot| (slot.place.clone(), None)).collect()));
             }
             // Under a lock, so that no snapshot hides a row. One that is not there was purged meanwhile.
             let rows = key::Entity::find();

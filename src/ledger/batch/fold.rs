@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::event::{AuctionEvent, EventKind};
 use crate::id::{AuctionId, OperationId, UserId, WalletId};
 use crate::ledger::Settlement;
-use crate::ledger::once::Keys;
+use crate::ledger::once::{Keys, Slot};
 use crate::ledger::outcome::{CommandRef, Done};
 use crate::ledger::receipt::{self, Accepted, Outcome, Row, VoidedLot};
 use crate::ledger::save::Changes;
@@ -58,15 +58,18 @@ impl Fold {
     }
 
     /// Judges one command, unless its key says what it was answered.
-    pub(super) fn carry_out(&mut self, command: &Command) -> Result<Done<Outcome>, Error> {
+    pub(super) fn carry_out(
+        &mut self,
+        command: &Command,
+        slot: Option<&Slot>,
+    ) -> Result<Done<Outcome>, Error> {
         let place = self.place;
         self.place = place.saturating_add(1);
-        let slot = command.slot();
-        if let Some(answer) = self.keys.answer(slot.as_ref()) {
+        if let Some(answer) = self.keys.answer(slot) {
             return answer;
         }
         let (done, events) = self.judge(command)?;
-        if let Some(slot) = &slot {
+        if let Some(slot) = slot {
             self.changes.replies.push(self.keys.used(slot, &done)?);
         }
         self.events.push((place, command.auction, events));
