@@ -61,6 +61,7 @@ mod lock;
 mod outcome;
 mod retry;
 mod root;
+mod seen_through;
 mod session;
 #[cfg(feature = "testing")]
 mod testing;

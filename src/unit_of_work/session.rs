@@ -26,6 +26,7 @@ use super::error::{Cause, Error};
 use super::hooks::{self, Hooks};
 use super::outcome::RollbackReason;
 use super::root::Options;
+use super::seen_through::SeenThrough;
 use crate::backend::Dialect;
 
 pub(super) use self::nested::Nesting;
@@ -112,7 +113,7 @@ impl HeldConnection {
 }
 
 impl Session {
-    /// Begins a transaction in a task of its own: a caller that is dropped leaves no half-begun connection behind.
+    /// Begins a transaction: a caller that is dropped leaves no half-begun connection behind.
     pub(super) async fn begin(
         db: DatabaseConnection,
         options: Options,
@@ -126,14 +127,15 @@ impl Session {
             });
         }
         let limit = options.lock_timeout.filter(|_| dialect.locks_at_begin());
-        let task = tokio::spawn(Self::open(db, options, attempt).in_current_span());
-        let opened = match limit {
+        let open = Self::open(db, options, attempt).in_current_span();
+        let open = SeenThrough::new(Handle::current(), open);
+        match limit {
             Some(limit) => {
-                tokio::time::timeout(limit, task).await.map_err(|_| Error::LockNotAvailable)?
+                let opened = tokio::time::timeout(limit, open).await;
+                opened.unwrap_or(Err(Error::LockNotAvailable))
             }
-            None => task.await,
-        };
-        opened.unwrap_or_else(|_| Err(Error::Ended))
+            None => open.await,
+        }
     }
 
     #[expect(

@@ -1,4 +1,4 @@
-//! How the root ends: the commit and its callbacks, or the rollback. Both run in tasks of their own.
+//! How the root ends: the commit and its callbacks, or the rollback. A caller that is dropped stops neither.
 
 use std::sync::Arc;
 
@@ -8,21 +8,19 @@ use tracing::Instrument;
 use super::super::error::{Cause, Error};
 use super::super::hooks::{self, Discarded};
 use super::super::outcome::{HookReport, RollbackReason};
+use super::super::root::outside_all_roots;
+use super::super::seen_through::SeenThrough;
 use super::{BlockId, ROOT, Session};
 use crate::backend::{Dialect, ErrorKind};
 
 impl Session {
-    /// Commits in a task of its own and runs the callbacks there: a dropped caller leaves everything or nothing.
-    pub(in crate::unit_of_work) async fn commit(self: &Arc<Self>) -> Result<HookReport, Error> {
+    /// Commits and runs the callbacks: a dropped caller leaves everything or nothing.
+    pub(in crate::unit_of_work) fn commit(
+        self: &Arc<Self>,
+    ) -> impl Future<Output = Result<HookReport, Error>> + Send + 'static {
         let session = Arc::clone(self);
-        let task = self.runtime.spawn(async move { session.commit_now().await }.in_current_span());
-        match task.await {
-            Ok(result) => result,
-            // The runtime is shutting down: what became of COMMIT nobody here can know.
-            Err(_) => Err(Error::CommitUnknown {
-                error: DbErr::Custom("the runtime shut down".to_owned()),
-            }),
-        }
+        let commit = async move { session.commit_now().await }.in_current_span();
+        SeenThrough::new(self.runtime.clone(), outside_all_roots(commit))
     }
 
     async fn commit_now(&self) -> Result<HookReport, Error> {
