@@ -25,6 +25,7 @@ use rust_decimal::Decimal;
 use self::fold::{Fold, Folded};
 use super::AuctionLedger;
 use super::canonical::Canonical;
+use super::group::Handover;
 use super::once::{Keys, Once, Slot};
 use super::outcome::Done;
 use super::receipt::Outcome;
@@ -98,8 +99,10 @@ impl Command {
         &self,
         uow: &UnitOfWork,
         ledger: &AuctionLedger,
+        handover: &Handover,
     ) -> Result<Done<Outcome>, Error> {
-        let mut outcomes = execute(uow, ledger, std::slice::from_ref(self), LockWait::Wait).await?;
+        let list = std::slice::from_ref(self);
+        let mut outcomes = execute(uow, ledger, list, LockWait::Wait, handover).await?;
         outcomes.pop().expect("one command has one outcome")
     }
 }
@@ -150,7 +153,7 @@ impl Wish {
 }
 
 /// Carries commands out, in their order, and tells for each what became of it. An auction that `wait` leaves out is not known
-/// to any of them.
+/// to any of them. Once they are judged, and something is to be written, `handover` is told.
 ///
 /// # Errors
 ///
@@ -160,6 +163,7 @@ pub(super) async fn execute(
     ledger: &AuctionLedger,
     commands: &[Command],
     wait: LockWait,
+    handover: &Handover,
 ) -> Result<Vec<Result<Done<Outcome>, Error>>, Error> {
     let slots: Vec<_> = commands.iter().map(Command::slot).collect();
     let keys = Keys::claim(uow, &ledger.clock, slots.iter().flatten()).await?;
@@ -183,6 +187,7 @@ pub(super) async fn execute(
         with_slots.map(|(command, slot)| fold.carry_out(command, slot.as_ref())).collect();
     let Folded { changes, events, keys } = fold.finish();
     if !changes.lots.is_empty() {
+        handover.hand_over();
         save::save(uow, &changes).await?;
     }
     keys.free_unused(uow).await?;

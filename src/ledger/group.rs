@@ -9,22 +9,28 @@
 //!    company.
 //! 3. Each gets the own outcome, as if the commands of an auction had been carried out one after the other.
 //! 4. Whoever stops waiting leaves the line. Who is in a list already is carried out, whoever still listens.
-//! 5. What is locked by somebody else holds up nobody who does not need it: see [`list`].
-//! 6. A list that fails for one of its commands is halved until it is alone with its failure.
-//! 7. Several processes on one database are right, since the row locks rule; a line is only speed.
+//! 5. A list of one auction that is about to write hands the auction over: the next list begins, claims its keys and waits for
+//!    the row, which it gets as soon as the commit is on disk. See [`turn`].
+//! 6. What is locked by somebody else holds up nobody who does not need it: see [`list`].
+//! 7. A list that fails for one of its commands is halved until it is alone with its failure.
+//! 8. Several processes on one database are right, since the row locks rule; a line is only speed.
 
 mod lines;
 mod list;
+mod turn;
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use sea_orm::DbErr;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
-use self::lines::{Entered, Lines, NextList, Room, TurnId, Waiting};
+use self::lines::{Entered, Lines, NextList, Room, Waiting};
+pub(super) use self::turn::Handover;
+use self::turn::Turn;
 use super::AuctionLedger;
 use super::batch::Command;
 use super::receipt::Outcome;
@@ -239,7 +245,10 @@ impl Group {
         let ledger = alone.ledger;
         // In the task of a list nobody would know that it is nested, and both would wait for each other.
         ledger.unit_of_work().require_outermost()?;
-        let run = alone.carry_out(async |uow| command.execute(uow, ledger).await);
+        // Boxed, since most wait in line and never need it: it is large.
+        let run = async |handover: Handover| {
+            alone.carry_out(async |uow| command.execute(uow, ledger, &handover).await).await
+        };
         // What a host's own check asks, counts and writes is the business of one command alone.
         let grouped = self.settings.commands > 0 && !ledger.gatekeeper.asks();
         let done = match Handle::try_current() {
@@ -247,10 +256,11 @@ impl Group {
                 Place::InLine(in_line) => return in_line.answer(self.settings.deadline).await,
                 Place::Turn(mut turn) => {
                     turn.waits_for_key = command.once.key.is_some();
-                    turn.watch(run).await
+                    let handover = turn.handover();
+                    turn.watch(run(handover).boxed()).await
                 }
             },
-            _ => run.await,
+            _ => run(Handover::NONE).boxed().await,
         };
         done.map(|done| done.value)
     }
@@ -267,7 +277,7 @@ impl Group {
         let auction = command.auction;
         let entered = self.lock().enter(&self.settings, ledger.room(), waiting)?;
         Ok(match entered {
-            Entered::Turn(turn) => Place::Turn(Turn::counted(ledger, turn, vec![auction])),
+            Entered::Turn(turn) => Place::Turn(Turn::new(ledger, turn, vec![auction])),
             Entered::InLine(number) => {
                 let in_line = InLine { group: self.clone(), auction, number, receiver };
                 self.start(ledger);
@@ -288,7 +298,7 @@ impl Group {
             let Some(runtime) = list.first().map(|waiting| waiting.runtime.clone()) else {
                 continue;
             };
-            let turn = Turn::counted(ledger, turn, auctions);
+            let turn = Turn::new(ledger, turn, auctions);
             let begin = Begin(Some((turn, list)));
             runtime.spawn(begin.run());
         }
@@ -317,71 +327,6 @@ impl AuctionLedger {
 enum Place {
     Turn(Turn),
     InLine(InLine),
-}
-
-/// The right to auctions. When it ends, those who wait for them are the next.
-struct Turn {
-    ledger: AuctionLedger,
-    auctions: Vec<AuctionId>,
-    /// Its number, as long as it takes the room of a transaction.
-    counted: Option<TurnId>,
-    /// Whether it is one command's, with a key: that may wait for a stranger, with no auction locked.
-    waits_for_key: bool,
-}
-
-impl Turn {
-    /// Of auctions that the lines have marked as busy, and for which they have counted a transaction.
-    fn counted(ledger: &AuctionLedger, turn: TurnId, auctions: Vec<AuctionId>) -> Self {
-        Self { ledger: ledger.clone(), auctions, counted: Some(turn), waits_for_key: false }
-    }
-
-    /// Takes some of its auctions out, into a turn of their own that does not count.
-    fn split(&mut self, auctions: Vec<AuctionId>) -> Self {
-        self.auctions.retain(|auction| !auctions.contains(auction));
-        self.ledger.group.lock().split();
-        let ledger = self.ledger.clone();
-        Self { ledger, auctions, counted: None, waits_for_key: false }
-    }
-
-    /// Waits for what it does; if that takes long, strangers are not held up by it. Where it may wait for a key, neither are the
-    /// next ones on its auction.
-    async fn watch<T>(&mut self, work: impl Future<Output = T>) -> T {
-        if !self.ledger.has_row_locks() {
-            return work.await;
-        }
-        let slow = self.ledger.group.settings.slow;
-        let is_slow = || {
-            if let Some(turn) = self.counted.take() {
-                self.ledger.group.lock().stop_counting(turn);
-            }
-            if self.waits_for_key {
-                let auctions = std::mem::take(&mut self.auctions);
-                self.ledger.group.lock().free(&auctions);
-            }
-            self.ledger.group.start(&self.ledger);
-        };
-        attend(work, slow, is_slow).await
-    }
-}
-
-/// Waits for some work; if it takes longer than `slow`, `is_slow` is told once.
-async fn attend<T>(work: impl Future<Output = T>, slow: Duration, is_slow: impl FnOnce()) -> T {
-    let mut work = pin!(work);
-    if let Ok(done) = tokio::time::timeout(slow, work.as_mut()).await {
-        return done;
-    }
-    is_slow();
-    work.await
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let group = &self.ledger.group;
-        if group.lock().end(&self.auctions, self.counted) {
-            group.idle.notify_waiters();
-        }
-        group.start(&self.ledger);
-    }
 }
 
 /// A list that has not begun. A runtime that has ended begins none: whoever waits is told.

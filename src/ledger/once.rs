@@ -264,7 +264,9 @@ impl Keys {
         let mut keys = BTreeMap::new();
         if slots.len() > 1 {
             if insert(uow, clock, &slots).await? {
-                return Ok(Self(slots.into_iter().map(|slot| (slot.place.clone(), None)).collect()));
+                return Ok(Self(
+                    slots.into_iter().map(|slot| (slot.place.clone(), None)).collect(),
+                ));
             }
             // Under a lock, so that no snapshot hides a row. One that is not there was purged meanwhile.
             let rows = key::Entity::find();

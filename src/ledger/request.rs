@@ -43,7 +43,8 @@ macro_rules! command {
                 &self,
                 uow: &crate::unit_of_work::UnitOfWork,
             ) -> Result<crate::ledger::outcome::Done<$output>, crate::error::Error> {
-                self.command.execute(uow, self.ledger).await?.try_map($answer)
+                let handover = &crate::ledger::group::Handover::NONE;
+                self.command.execute(uow, self.ledger, handover).await?.try_map($answer)
             }
 
             /// Carries it out without a unit of work of the host.
@@ -94,7 +95,8 @@ macro_rules! request {
                     self.precheck()?;
                     match self.within {
                         Some(uow) => {
-                            let step = uow.step(self.run(uow), crate::error::Error::is_harmless);
+                            let run = futures::FutureExt::boxed(self.run(uow));
+                            let step = uow.step(run, crate::error::Error::is_harmless);
                             step.await.map(|done| done.value)
                         }
                         None => self.alone().await,

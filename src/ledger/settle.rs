@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AuctionLedger;
 use super::batch::{Command, Wish};
+use super::group::Handover;
 use super::history::vanished;
 use super::once::Once;
 use super::outcome::Done;
@@ -339,7 +340,7 @@ impl Settle<'_> {
     }
 
     async fn run(&self, uow: &UnitOfWork) -> Result<Done<Settlement>, Error> {
-        match self.command.execute(uow, self.ledger).await {
+        match self.command.execute(uow, self.ledger, &Handover::NONE).await {
             Err(error) if is_over(&error) => {
                 let settlement = self.repeat(uow).await?;
                 let command = settlement.command();

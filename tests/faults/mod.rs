@@ -202,5 +202,4 @@ macro_rules! on_postgres {
     )* };
 }
 
-use on_postgres;
-pub(crate) use {on_servers, test_on_server};
+pub(crate) use {on_postgres, on_servers, test_on_server};

@@ -4,6 +4,7 @@ mod auctions;
 mod callers;
 mod equivalence;
 mod failures;
+mod handover;
 mod limits;
 
 use auction_ledger::{

@@ -63,7 +63,8 @@ async fn carry_out(
     ledger: &AuctionLedger,
     commands: &[Command],
 ) -> Vec<Result<Done<Outcome>, Error>> {
-    let done = ledger.atomic(async |uow| execute(uow, ledger, commands, LockWait::Wait).await);
+    let done = ledger
+        .atomic(async |uow| execute(uow, ledger, commands, LockWait::Wait, &Handover::NONE).await);
     done.await.unwrap().into_value()
 }
 

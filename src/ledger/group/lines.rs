@@ -24,7 +24,7 @@ pub(super) struct Lines {
     turns: usize,
     /// How many commands wait in all lines.
     waiting: usize,
-    /// How many turns have ever been counted, and how many commands have ever waited.
+    /// How many turns there have ever been, and how many commands have ever waited.
     numbers: u64,
     /// Whether somebody is just starting lists: who has to, needs not.
     is_starting: bool,
@@ -32,8 +32,10 @@ pub(super) struct Lines {
 
 #[derive(Debug, Default)]
 struct Line {
-    /// Whether its auction is somebody's turn.
-    is_busy: bool,
+    /// Whose turn its auction is.
+    turn: Option<TurnId>,
+    /// Turns that have handed the auction over, and have not ended.
+    ending: Vec<TurnId>,
     waiting: VecDeque<Waiting>,
 }
 
@@ -47,7 +49,7 @@ pub(super) struct Waiting {
     pub(super) answer: oneshot::Sender<Answer>,
 }
 
-/// The number of a turn that counts.
+/// The number of a turn.
 pub(super) type TurnId = u64;
 
 /// How many transactions are under way before others wait: `lists`, not counting those that take longer than `slow`.
@@ -82,8 +84,9 @@ impl Lines {
         let auction = waiting.command.auction;
         let is_free = !self.by_auction.contains_key(&auction);
         if is_free && self.free.is_empty() && self.has(room) {
-            self.by_auction.insert(auction, Line { is_busy: true, ..Line::default() });
-            return Ok(Entered::Turn(self.begin()));
+            let turn = self.begin();
+            self.by_auction.insert(auction, Line { turn: Some(turn), ..Line::default() });
+            return Ok(Entered::Turn(turn));
         }
         if self.waiting >= settings.waiting {
             return Err(Error::Overloaded { waiting: self.waiting });
@@ -92,7 +95,7 @@ impl Lines {
         self.numbers = number.wrapping_add(1);
         self.waiting = self.waiting.saturating_add(1);
         let line = self.by_auction.entry(auction).or_default();
-        if !line.is_busy && line.waiting.is_empty() {
+        if line.turn.is_none() && line.waiting.is_empty() {
             self.free.push_back(auction);
         }
         line.waiting.push_back(Waiting { number, ..waiting });
@@ -105,9 +108,11 @@ impl Lines {
         let line = self.by_auction.get_mut(&auction)?;
         let place = line.waiting.binary_search_by_key(&number, |waiting| waiting.number).ok()?;
         line.waiting.remove(place);
-        if !line.is_busy && line.waiting.is_empty() {
-            self.by_auction.remove(&auction);
+        if line.turn.is_none() && line.waiting.is_empty() {
             self.free.retain(|free| *free != auction);
+            if line.ending.is_empty() {
+                self.by_auction.remove(&auction);
+            }
         }
         self.waiting = waiting.saturating_sub(1);
         Some(waiting)
@@ -130,20 +135,27 @@ impl Lines {
     }
 
     fn take_list(&mut self, commands: usize) -> Option<NextList> {
-        let mut next = NextList { turn: 0, auctions: Vec::new(), list: Vec::new() };
+        let turn = self.numbers;
+        let mut next = NextList { turn, auctions: Vec::new(), list: Vec::new() };
         while let Some(auction) = self.free.front().copied() {
             let line = self.by_auction.get_mut(&auction).expect("who waits is in a line");
             let offers = line.offers(next.room(commands));
-            // What is no bid and no purchase is a list of its own.
-            let count = if next.list.is_empty() { offers.max(1) } else { offers };
+            // Its row is locked until the turn before has ended: who does not need it, does not wait for it.
+            let is_ending = !line.ending.is_empty();
+            let count = match next.list.is_empty() {
+                // What is no bid and no purchase is a list of its own.
+                true => offers.max(1),
+                false if is_ending => 0,
+                false => offers,
+            };
             if count == 0 {
                 break;
             }
             self.free.pop_front();
-            line.is_busy = true;
+            line.turn = Some(turn);
             next.auctions.push(auction);
             next.list.extend(line.waiting.drain(..count));
-            if offers == 0 {
+            if offers == 0 || is_ending {
                 break;
             }
         }
@@ -151,7 +163,7 @@ impl Lines {
             return None;
         }
         self.waiting = self.waiting.saturating_sub(next.list.len());
-        next.turn = self.begin();
+        self.begin();
         Some(next)
     }
 
@@ -162,16 +174,27 @@ impl Lines {
     }
 
     fn begin(&mut self) -> TurnId {
+        let turn = self.number_a_turn();
+        self.counted.insert(turn, Instant::now());
+        turn
+    }
+
+    fn number_a_turn(&mut self) -> TurnId {
         let turn = self.numbers;
         self.numbers = turn.wrapping_add(1);
-        self.counted.insert(turn, Instant::now());
         self.turns = self.turns.saturating_add(1);
         turn
     }
 
-    /// A turn is split into two.
-    pub(super) fn split(&mut self) {
-        self.turns = self.turns.saturating_add(1);
+    /// A turn is split in two; these auctions are those of the new one.
+    pub(super) fn split(&mut self, auctions: &[AuctionId]) -> TurnId {
+        let turn = self.number_a_turn();
+        for auction in auctions {
+            if let Some(line) = self.by_auction.get_mut(auction) {
+                line.turn = Some(turn);
+            }
+        }
+        turn
     }
 
     /// A transaction that takes long counts no more.
@@ -179,28 +202,51 @@ impl Lines {
         self.counted.remove(&turn);
     }
 
-    /// A turn has ended: its auctions are free. Whether it was the last one, and nobody waits.
-    pub(super) fn end(&mut self, auctions: &[AuctionId], counted: Option<TurnId>) -> bool {
-        if let Some(turn) = counted {
-            self.stop_counting(turn);
+    /// A turn that goes on needs its auction for itself no more. Whether somebody waits for it.
+    pub(super) fn hand_over(&mut self, turn: TurnId, auction: AuctionId) -> bool {
+        let Some(line) = self.by_auction.get_mut(&auction) else {
+            return false;
+        };
+        if line.turn != Some(turn) {
+            return false;
         }
+        line.ending.push(turn);
+        let somebody_waits = !line.waiting.is_empty();
+        self.leave_auction(turn, auction);
+        somebody_waits
+    }
+
+    /// A turn has ended: its auctions are free. Whether it was the last one, and nobody waits.
+    pub(super) fn end(&mut self, turn: TurnId, auctions: &[AuctionId]) -> bool {
+        self.stop_counting(turn);
         self.turns = self.turns.saturating_sub(1);
-        self.free(auctions);
+        self.free(turn, auctions);
         self.is_idle()
     }
 
-    /// Auctions are nobody's turn any more.
-    pub(super) fn free(&mut self, auctions: &[AuctionId]) {
+    /// Auctions are not this turn's any more.
+    pub(super) fn free(&mut self, turn: TurnId, auctions: &[AuctionId]) {
         for auction in auctions {
-            let Some(line) = self.by_auction.get_mut(auction) else {
-                continue;
-            };
-            line.is_busy = false;
-            if line.waiting.is_empty() {
-                self.by_auction.remove(auction);
-            } else {
-                self.free.push_back(*auction);
+            if let Some(line) = self.by_auction.get_mut(auction) {
+                line.ending.retain(|ending| *ending != turn);
+                self.leave_auction(turn, *auction);
             }
+        }
+    }
+
+    /// Whoever waits for an auction that was this turn's can be next.
+    fn leave_auction(&mut self, turn: TurnId, auction: AuctionId) {
+        let Some(line) = self.by_auction.get_mut(&auction) else {
+            return;
+        };
+        if line.turn == Some(turn) {
+            line.turn = None;
+            if !line.waiting.is_empty() {
+                self.free.push_back(auction);
+            }
+        }
+        if line.turn.is_none() && line.waiting.is_empty() && line.ending.is_empty() {
+            self.by_auction.remove(&auction);
         }
     }
 
@@ -226,3 +272,7 @@ impl Line {
         offers.take(room).count()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

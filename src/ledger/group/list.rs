@@ -15,7 +15,8 @@ use futures::future::BoxFuture;
 use sea_orm::DbErr;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::{Answer, Turn, Waiting, attend};
+use super::turn::{Handover, Turn, attend};
+use super::{Answer, Waiting};
 use crate::error::Error;
 use crate::id::AuctionId;
 use crate::ledger::AuctionLedger;
@@ -36,12 +37,13 @@ pub(super) async fn carry_out(mut turn: Turn, list: Vec<Waiting>) {
     let ledger = turn.ledger.clone();
     turn.waits_for_key = matches!(&*list, [waiting] if waiting.command.once.key.is_some());
     if turn.auctions.len() == 1 {
-        let stuck = turn.watch(answer(&ledger, list, LockWait::Wait)).await;
+        let handover = turn.handover();
+        let stuck = turn.watch(answer(&ledger, list, LockWait::Wait, &handover)).await;
         each_alone(&mut turn, stuck);
     } else {
         let wait = if ledger.has_row_locks() { LockWait::SkipLocked } else { LockWait::Wait };
         let mut by_auction = BTreeMap::<AuctionId, Vec<Waiting>>::new();
-        for waiting in turn.watch(answer(&ledger, list, wait)).await {
+        for waiting in turn.watch(answer(&ledger, list, wait, &Handover::NONE)).await {
             by_auction.entry(waiting.command.auction).or_default().push(waiting);
         }
         for (auction, list) in by_auction {
@@ -64,7 +66,9 @@ async fn wait_apart(mut turn: Turn, list: Vec<Waiting>) {
     let ledger = turn.ledger.clone();
     let slow = ledger.group.settings.slow;
     let permit = ledger.group.apart.acquire().await;
-    let stuck = attend(answer(&ledger, list, LockWait::Wait), slow, || drop(permit)).await;
+    let handover = turn.handover();
+    let answer = answer(&ledger, list, LockWait::Wait, &handover);
+    let stuck = attend(answer, slow, || drop(permit)).await;
     each_alone(&mut turn, stuck);
 }
 
@@ -80,14 +84,20 @@ async fn wait_alone(turn: Turn, waiting: Waiting) {
     let ledger = &turn.ledger;
     let slow = ledger.group.settings.slow;
     let permit = ledger.group.apart.acquire().await;
-    let answer = attend(alone(ledger, &waiting.command), slow, || drop(permit)).await;
+    let alone = alone(ledger, &waiting.command, &Handover::NONE);
+    let answer = attend(alone, slow, || drop(permit)).await;
     _ = waiting.answer.send(answer);
 }
 
 /// Tells each of a list what became of it. Who is given back needs something that is locked.
-async fn answer(ledger: &AuctionLedger, list: Vec<Waiting>, wait: LockWait) -> Vec<Waiting> {
+async fn answer(
+    ledger: &AuctionLedger,
+    list: Vec<Waiting>,
+    wait: LockWait,
+    handover: &Handover,
+) -> Vec<Waiting> {
     let commands: Vec<_> = list.iter().map(|waiting| waiting.command.clone()).collect();
-    let fates = fates(ledger, &commands, wait).await;
+    let fates = fates(ledger, &commands, wait, handover).await;
     let mut apart = Vec::new();
     for (fate, waiting) in fates.into_iter().zip(list) {
         match fate {
@@ -99,9 +109,9 @@ async fn answer(ledger: &AuctionLedger, list: Vec<Waiting>, wait: LockWait) -> V
     apart
 }
 
-async fn alone(ledger: &AuctionLedger, command: &Command) -> Answer {
+async fn alone(ledger: &AuctionLedger, command: &Command, handover: &Handover) -> Answer {
     let alone = Alone::new(ledger, "GroupCommit");
-    let done = alone.carry_out(async |uow| command.execute(uow, ledger).await).await;
+    let done = alone.carry_out(async |uow| command.execute(uow, ledger, handover).await).await;
     done.map(|done| done.value)
 }
 
@@ -110,49 +120,57 @@ fn fates<'a>(
     ledger: &'a AuctionLedger,
     commands: &'a [Command],
     wait: LockWait,
+    handover: &'a Handover,
 ) -> BoxFuture<'a, Vec<Fate>> {
     async move {
         let skips = wait == LockWait::SkipLocked;
         if let ([command], false) = (commands, skips) {
-            return vec![Some(alone(ledger, command).await)];
+            return vec![Some(alone(ledger, command, handover).await)];
         }
         let has_key = commands.iter().any(|command| command.once.key.is_some());
         let meets_strangers = ledger.has_row_locks() && (skips || has_key);
         let patience = meets_strangers.then_some(PATIENCE);
         let list = Alone::new(ledger, "GroupCommit").lock_timeout(patience);
-        let list = list.carry_out(async |uow| List::carry_out(uow, ledger, commands, wait).await);
+        let list = list
+            .carry_out(async |uow| List::carry_out(uow, ledger, commands, wait, handover).await);
         match list.await {
             Err(error) if patience.is_some() && error.kind() == Some(ErrorKind::LockTimeout) => {
                 match error {
                     _ if skips => commands.iter().map(|_| None).collect(),
                     // A row: nothing of the auction goes on without it.
                     Error::UnitOfWork(UnitOfWorkError::LockNotAvailable) => {
-                        patient(ledger, commands).await
+                        patient(ledger, commands, handover).await
                     }
-                    _ => without_keys(ledger, commands).await,
+                    _ => without_keys(ledger, commands, handover).await,
                 }
             }
-            list => answered(ledger, commands, wait, list).await,
+            list => answered(ledger, commands, wait, handover, list).await,
         }
     }
     .boxed()
 }
 
 /// Carries out a list that waits as long as it takes.
-async fn patient(ledger: &AuctionLedger, commands: &[Command]) -> Vec<Fate> {
+async fn patient(ledger: &AuctionLedger, commands: &[Command], handover: &Handover) -> Vec<Fate> {
     let list = Alone::new(ledger, "GroupCommit");
-    let list =
-        list.carry_out(async |uow| List::carry_out(uow, ledger, commands, LockWait::Wait).await);
-    answered(ledger, commands, LockWait::Wait, list.await).await
+    let wait = LockWait::Wait;
+    let list = list
+        .carry_out(async |uow| List::carry_out(uow, ledger, commands, wait, handover).await)
+        .await;
+    answered(ledger, commands, wait, handover, list).await
 }
 
 /// Carries out the commands of one auction that have no key: they wait for nothing but what the auction needs.
-async fn without_keys(ledger: &AuctionLedger, commands: &[Command]) -> Vec<Fate> {
+async fn without_keys(
+    ledger: &AuctionLedger,
+    commands: &[Command],
+    handover: &Handover,
+) -> Vec<Fate> {
     let has_key = |command: &&Command| command.once.key.is_some();
     let without: Vec<_> = commands.iter().filter(|one| !has_key(one)).cloned().collect();
     let fates = match without.is_empty() {
         true => Vec::new(),
-        false => fates(ledger, &without, LockWait::Wait).await,
+        false => fates(ledger, &without, LockWait::Wait, handover).await,
     };
     let mut fates = fates.into_iter();
     let fate = |command| if has_key(&command) { None } else { fates.next().flatten() };
@@ -164,6 +182,7 @@ async fn answered(
     ledger: &AuctionLedger,
     commands: &[Command],
     wait: LockWait,
+    handover: &Handover,
     list: Result<List, Error>,
 ) -> Vec<Fate> {
     match list {
@@ -173,8 +192,8 @@ async fn answered(
         }
         Err(error) if commands.len() > 1 && is_one_commands(&error) => {
             let (first, second) = commands.split_at(commands.len().midpoint(0));
-            let mut both = fates(ledger, first, wait).await;
-            both.extend(fates(ledger, second, wait).await);
+            let mut both = fates(ledger, first, wait, handover).await;
+            both.extend(fates(ledger, second, wait, handover).await);
             both
         }
         // Where a server knows no SKIP LOCKED, it waits for its lock as it did before there was any.
@@ -228,8 +247,9 @@ impl List {
         ledger: &AuctionLedger,
         commands: &[Command],
         wait: LockWait,
+        handover: &Handover,
     ) -> Result<Self, Error> {
-        let outcomes = batch::execute(uow, ledger, commands, wait).await?;
+        let outcomes = batch::execute(uow, ledger, commands, wait, handover).await?;
         let written = outcomes.iter().zip(commands).find_map(|(outcome, command)| {
             let done = outcome.as_ref().ok()?;
             // What a key answers was written by another one.

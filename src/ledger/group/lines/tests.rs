@@ -1,0 +1,123 @@
+use rust_decimal::Decimal;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::ledger::batch::Wish;
+
+const ROOM: Room = Room { lists: 2, slow: None };
+
+fn auction(id: i64) -> AuctionId {
+    serde_json::from_value(id.into()).unwrap()
+}
+
+fn bid_on(id: i64) -> Waiting {
+    let user = Some("ann".into());
+    let command = Command::new(auction(id), user, Wish::Bid(Decimal::TEN));
+    let (answer, _) = oneshot::channel();
+    Waiting { number: 0, command, runtime: Handle::current(), answer }
+}
+
+impl Lines {
+    fn come(&mut self, id: i64) -> Entered {
+        self.enter(&GroupCommit::new(), ROOM, bid_on(id)).unwrap()
+    }
+
+    fn turn(&mut self, id: i64) -> TurnId {
+        match self.come(id) {
+            Entered::Turn(turn) => turn,
+            Entered::InLine(_) => panic!("auction {id} is not free"),
+        }
+    }
+
+    fn wait(&mut self, id: i64) -> u64 {
+        match self.come(id) {
+            Entered::Turn(_) => panic!("auction {id} is free"),
+            Entered::InLine(number) => number,
+        }
+    }
+
+    /// The next list: its turn, its auctions, and how many commands it has.
+    fn next(&mut self) -> Option<(TurnId, Vec<AuctionId>, usize)> {
+        let next = self.next_list(&GroupCommit::new(), ROOM, true);
+        self.is_starting = false;
+        next.map(|next| (next.turn, next.auctions, next.list.len()))
+    }
+}
+
+#[tokio::test]
+async fn the_next_list_begins_when_the_auction_is_handed_over() {
+    let mut lines = Lines::default();
+    let first = lines.turn(1);
+    lines.wait(1);
+    lines.wait(1);
+    assert_eq!(lines.next(), None);
+
+    assert!(lines.hand_over(first, auction(1)));
+    let (second, auctions, commands) = lines.next().unwrap();
+    assert_eq!((auctions, commands), (vec![auction(1)], 2));
+    // Only one waits for the row.
+    lines.wait(1);
+    assert!(!lines.hand_over(first, auction(1)));
+    assert!(!lines.end(first, &[auction(1)]));
+    assert_eq!(lines.next(), None);
+
+    assert!(!lines.end(second, &[auction(1)]));
+    let (third, _, _) = lines.next().unwrap();
+    assert!(lines.end(third, &[auction(1)]));
+    assert!(lines.by_auction.is_empty() && lines.free.is_empty() && lines.counted.is_empty());
+}
+
+#[tokio::test]
+async fn whoever_comes_behind_a_turn_that_is_ending_is_in_line() {
+    let mut lines = Lines::default();
+    let first = lines.turn(1);
+    assert!(!lines.hand_over(first, auction(1)));
+    lines.wait(1);
+    assert_eq!(lines.next().unwrap().1, [auction(1)]);
+}
+
+#[tokio::test]
+async fn an_auction_whose_turn_is_ending_shares_no_list() {
+    let mut lines = Lines::default();
+    let first = lines.turn(1);
+    let other = lines.turn(2);
+    for id in [3, 1, 4] {
+        lines.wait(id);
+    }
+    assert!(lines.hand_over(first, auction(1)));
+    assert_eq!(lines.next(), None, "two are under way");
+    assert!(!lines.end(other, &[auction(2)]));
+    // 3 and 4 were free before 1 was.
+    let (second, auctions, _) = lines.next().unwrap();
+    assert_eq!(auctions, [auction(3), auction(4)]);
+    assert!(!lines.end(second, &auctions));
+    lines.wait(5);
+    assert_eq!(lines.next().unwrap().1, [auction(1)]);
+}
+
+#[tokio::test]
+async fn whoever_leaves_behind_a_turn_that_is_ending_leaves_nothing() {
+    let mut lines = Lines::default();
+    let first = lines.turn(1);
+    let number = lines.wait(1);
+    assert!(lines.hand_over(first, auction(1)));
+    assert_eq!(lines.leave(auction(1), number), Some(1));
+    assert_eq!(lines.next(), None);
+    assert!(lines.end(first, &[auction(1)]));
+    assert!(lines.by_auction.is_empty() && lines.free.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_freed_or_split_off_is_not_handed_over() {
+    let mut lines = Lines::default();
+    let slow = lines.turn(1);
+    lines.wait(1);
+    lines.free(slow, &[auction(1)]);
+    assert!(!lines.hand_over(slow, auction(1)));
+    let (second, _, _) = lines.next().unwrap();
+    let apart = lines.split(&[auction(1)]);
+    assert!(!lines.hand_over(second, auction(1)));
+    lines.wait(1);
+    assert!(lines.hand_over(apart, auction(1)));
+}

@@ -1,0 +1,104 @@
+//! The right to auctions, from when a command or a list begins until it has ended.
+//!
+//! A turn of one auction hands it over once it is about to write: the auction is locked, all is judged, and what is left is to
+//! write and to commit. The next list begins meanwhile: it claims its keys, and waits for the row in the database, where it is
+//! the only one of this process. When that list writes, the turn before it has committed, and it hands over in its turn.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use super::lines::TurnId;
+use crate::id::AuctionId;
+use crate::ledger::AuctionLedger;
+
+/// The right to auctions. When it ends, those who wait for them are the next.
+pub(super) struct Turn {
+    pub(super) ledger: AuctionLedger,
+    number: TurnId,
+    pub(super) auctions: Vec<AuctionId>,
+    /// Whether it is one command's, with a key: that may wait for a stranger, with no auction locked.
+    pub(super) waits_for_key: bool,
+}
+
+impl Turn {
+    /// Of auctions that the lines have marked as its own.
+    pub(super) fn new(ledger: &AuctionLedger, number: TurnId, auctions: Vec<AuctionId>) -> Self {
+        Self { ledger: ledger.clone(), number, auctions, waits_for_key: false }
+    }
+
+    /// Takes some of its auctions out, into a turn of their own that does not count as a transaction under way.
+    pub(super) fn split(&mut self, auctions: Vec<AuctionId>) -> Self {
+        self.auctions.retain(|auction| !auctions.contains(auction));
+        let number = self.ledger.group.lock().split(&auctions);
+        Self::new(&self.ledger, number, auctions)
+    }
+
+    /// What hands its auction over, if it has one, where the next list can wait for the row.
+    pub(super) fn handover(&self) -> Handover {
+        match *self.auctions {
+            [auction] if self.ledger.has_row_locks() => {
+                Handover(Some((self.ledger.clone(), self.number, auction)))
+            }
+            _ => Handover::NONE,
+        }
+    }
+
+    /// Waits for what it does; if that takes long, strangers are not held up by it. Where it may wait for a key, neither are the
+    /// next ones on its auction.
+    pub(super) async fn watch<T>(&mut self, work: impl Future<Output = T>) -> T {
+        if !self.ledger.has_row_locks() {
+            return work.await;
+        }
+        let slow = self.ledger.group.settings.slow;
+        let is_slow = || {
+            self.ledger.group.lock().stop_counting(self.number);
+            if self.waits_for_key {
+                let auctions = std::mem::take(&mut self.auctions);
+                self.ledger.group.lock().free(self.number, &auctions);
+            }
+            self.ledger.group.start(&self.ledger);
+        };
+        attend(work, slow, is_slow).await
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let group = &self.ledger.group;
+        if group.lock().end(self.number, &self.auctions) {
+            group.idle.notify_waiters();
+        }
+        group.start(&self.ledger);
+    }
+}
+
+/// Waits for some work; if it takes longer than `slow`, `is_slow` is told once.
+pub(super) async fn attend<T>(
+    work: impl Future<Output = T>,
+    slow: Duration,
+    is_slow: impl FnOnce(),
+) -> T {
+    let mut work = pin!(work);
+    if let Ok(done) = tokio::time::timeout(slow, work.as_mut()).await {
+        return done;
+    }
+    is_slow();
+    work.await
+}
+
+/// What hands the auction of a turn over to the next list.
+pub(in crate::ledger) struct Handover(Option<(AuctionLedger, TurnId, AuctionId)>);
+
+impl Handover {
+    /// There is nothing to hand over.
+    pub(in crate::ledger) const NONE: Self = Self(None);
+
+    /// Call it when the auction is locked, and what is to be written is known. Only the first call counts.
+    pub(in crate::ledger) fn hand_over(&self) {
+        if let Some((ledger, turn, auction)) = &self.0
+            && ledger.group.lock().hand_over(*turn, *auction)
+        {
+            ledger.group.start(ledger);
+        }
+    }
+}
