@@ -186,11 +186,12 @@ pub(super) async fn execute(
     let mut outcomes: Vec<_> =
         with_slots.map(|(command, slot)| fold.carry_out(command, slot.as_ref())).collect();
     let Folded { changes, events, keys } = fold.finish();
+    // Before the next list has keys that it might meet.
+    keys.free_unused(uow).await?;
     if !changes.lots.is_empty() {
         handover.hand_over();
         save::save(uow, &changes).await?;
     }
-    keys.free_unused(uow).await?;
     for (command, auction, events) in events {
         let telling = ledger.dispatch.stage(uow, auction, events);
         if let Some(Ok(done)) = outcomes.get_mut(command) {

@@ -10,7 +10,8 @@
 //! 3. Each gets the own outcome, as if the commands of an auction had been carried out one after the other.
 //! 4. Whoever stops waiting leaves the line. Who is in a list already is carried out, whoever still listens.
 //! 5. A list of one auction that is about to write hands the auction over: the next list begins, claims its keys and waits for
-//!    the row, which it gets as soon as the commit is on disk. See [`turn`].
+//!    the row, which it gets as soon as the commit is on disk. Whoever goes alone in the own task does not: if nobody polled
+//!    that any more, those behind it would wait for the row for ever. See [`turn`].
 //! 6. What is locked by somebody else holds up nobody who does not need it: see [`list`].
 //! 7. A list that fails for one of its commands is halved until it is alone with its failure.
 //! 8. Several processes on one database are right, since the row locks rule; a line is only speed.
@@ -20,6 +21,7 @@ mod list;
 mod turn;
 
 use std::pin::pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -55,8 +57,8 @@ use crate::unit_of_work::Error as UnitOfWorkError;
 /// [`within`](crate::PlaceBid::within) a unit of work of the host stands in no line, nor does any command of a ledger with an
 /// [`EligibilityCheck`](crate::EligibilityCheck), which is asked in the unit of work of one command.
 ///
-/// It needs a connection of the pool for each transaction: [`lists`](Self::lists) of them, and one for each auction, and each
-/// command with a key, that waits for a lock of somebody else.
+/// It needs a connection of the pool for each transaction: [`lists`](Self::lists) of them, for each of these one more that is
+/// being prepared, and one for each auction, and each command with a key, that waits for a lock of somebody else.
 ///
 /// # Example: smaller lists, and a short wait
 ///
@@ -219,6 +221,8 @@ pub(super) struct Group {
     lines: Arc<Mutex<Lines>>,
     /// For what was taken out of its list and waits for locks of others.
     apart: Arc<Semaphore>,
+    /// Whether the server has been seen to begin with a snapshot, which is of no use to whoever waits for a row.
+    pub(super) snapshots: Arc<AtomicBool>,
     /// Told when nothing is under way any more.
     idle: Arc<Notify>,
 }
@@ -232,7 +236,8 @@ impl Default for Group {
 impl Group {
     pub(super) fn new(settings: GroupCommit) -> Self {
         let apart = Arc::new(Semaphore::new(settings.lists.min(Semaphore::MAX_PERMITS)));
-        Self { settings, lines: Arc::default(), apart, idle: Arc::default() }
+        let (lines, snapshots, idle) = (Arc::default(), Arc::default(), Arc::default());
+        Self { settings, lines, apart, snapshots, idle }
     }
 
     /// Lines of their own, with the same settings.
@@ -246,8 +251,8 @@ impl Group {
         // In the task of a list nobody would know that it is nested, and both would wait for each other.
         ledger.unit_of_work().require_outermost()?;
         // Boxed, since most wait in line and never need it: it is large.
-        let run = async |handover: Handover| {
-            alone.carry_out(async |uow| command.execute(uow, ledger, &handover).await).await
+        let run = async || {
+            alone.carry_out(async |uow| command.execute(uow, ledger, &Handover::NONE).await).await
         };
         // What a host's own check asks, counts and writes is the business of one command alone.
         let grouped = self.settings.commands > 0 && !ledger.gatekeeper.asks();
@@ -256,11 +261,10 @@ impl Group {
                 Place::InLine(in_line) => return in_line.answer(self.settings.deadline).await,
                 Place::Turn(mut turn) => {
                     turn.waits_for_key = command.once.key.is_some();
-                    let handover = turn.handover();
-                    turn.watch(run(handover).boxed()).await
+                    turn.watch(run().boxed()).await
                 }
             },
-            _ => run(Handover::NONE).boxed().await,
+            _ => run().boxed().await,
         };
         done.map(|done| done.value)
     }

@@ -1,5 +1,6 @@
 //! What all verbs of the ledger have in common: they are awaited, alone or within a unit of work of the host.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -167,6 +168,9 @@ impl<'a> Alone<'a> {
         if let Some(timeout) = self.lock_timeout {
             root = root.lock_timeout(timeout);
         }
+        if self.ledger.group.snapshots.load(Ordering::Relaxed) {
+            root = root.isolation(IsolationLevel::ReadCommitted);
+        }
         loop {
             let carried_out = Mutex::new(None);
             let run = run.clone();
@@ -206,7 +210,11 @@ impl<'a> Alone<'a> {
             if given_up || !attempts.again(retryable).await {
                 return Err(error);
             }
-            // A server whose default is a snapshot refuses rows that changed after the first statement: not twice.
+            // A server whose default is a snapshot refuses rows that changed after the first statement: not twice, and not to
+            // those who come later.
+            if error.kind() == Some(ErrorKind::Serialization) {
+                self.ledger.group.snapshots.store(true, Ordering::Relaxed);
+            }
             root = root.isolation(IsolationLevel::ReadCommitted);
         }
     }

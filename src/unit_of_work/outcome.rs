@@ -54,7 +54,8 @@ pub struct HookReport {
     pub succeeded: usize,
     /// The callbacks that failed, in the order in which they ran.
     pub failed: Vec<HookFailure>,
-    /// How many callbacks did not run because one before them, not registered as robust, failed.
+    /// How many callbacks did not run because one before them, not registered as robust, failed; or, all of them, because their
+    /// runtime has ended.
     pub skipped: usize,
 }
 

@@ -21,11 +21,6 @@ tokio::task_local! {
     static OPEN_POOLS: Vec<usize>;
 }
 
-/// Runs what is nested in no root, wherever it is called: the callbacks of a root come after it.
-pub(super) fn outside_all_roots<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
-    OPEN_POOLS.scope(Vec::new(), work)
-}
-
 /// What a root was asked to be.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Options {

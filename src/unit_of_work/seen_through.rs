@@ -4,10 +4,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Some work that its caller does, and a task if the caller stops: BEGIN, which must not leave a half-begun connection behind,
-/// and COMMIT with its callbacks.
+/// and COMMIT.
 pub(super) struct SeenThrough<T: Send + 'static> {
     runtime: Handle,
     /// Nothing once it has ended, or has panicked.
@@ -39,8 +39,12 @@ impl<T: Send + 'static> Future for SeenThrough<T> {
 impl<T: Send + 'static> Drop for SeenThrough<T> {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
-            // Whoever drops it is on a runtime that is driven; its own may not be any more.
-            Handle::try_current().as_ref().unwrap_or(&self.runtime).spawn(work);
+            // A runtime of one thread may be driven by nobody any more; whoever drops this drives the current one.
+            let current = match self.runtime.runtime_flavor() {
+                RuntimeFlavor::CurrentThread => Handle::try_current().ok(),
+                _ => None,
+            };
+            current.as_ref().unwrap_or(&self.runtime).spawn(work);
         }
     }
 }

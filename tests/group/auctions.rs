@@ -259,15 +259,16 @@ on_servers! {
         let ledger = AuctionLedger::new(world.connect(8).await).clock(ManualClock::new(super::start()));
         let slow = Duration::from_millis(50);
         let ledger = ledger.group_commit(GroupCommit::new().lists(1).slow(slow));
-        charge(&ledger, &["ann"], 100_000).await?;
+        charge(&ledger, &["ann", "bob", "cid"], 100_000).await?;
         let auctions = open_many(&ledger, 3).await?;
-        let bid = |auction: AuctionId| ledger.place_bid(auction, "ann", 100.into()).into_future();
-        let mut first = vec![bid(auctions[0]), bid(auctions[1])];
+        // Each with a wallet of their own: one poll may be enough to lock it.
+        let bid = |auction: AuctionId, user: &'static str| ledger.place_bid(auction, user, 100.into()).into_future();
+        let mut first = vec![bid(auctions[0], "ann"), bid(auctions[1], "bob")];
         ledger.drain().await;
         line_up(&mut first).await;
         tokio::time::sleep(slow).await;
         // Whoever comes now goes, and takes along who waits.
-        assert_eq!(bid(auctions[2]).await?.seq, 2);
+        assert_eq!(bid(auctions[2], "cid").await?.seq, 2);
         for bid in first {
             assert_eq!(bid.await?.seq, 2);
         }

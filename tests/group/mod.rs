@@ -1,6 +1,7 @@
 //! Group commit: commands that meet share a transaction, and nobody can tell.
 
 mod auctions;
+mod bypass;
 mod callers;
 mod equivalence;
 mod failures;

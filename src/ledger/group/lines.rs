@@ -18,7 +18,10 @@ pub(super) struct Lines {
     by_auction: HashMap<AuctionId, Line>,
     /// Auctions that are free and for which somebody waits, in the order in which they became so.
     free: VecDeque<AuctionId>,
-    /// The turns that count as transactions under way, and since when.
+    /// Auctions that were handed over and for which somebody waits, while a turn before is ending.
+    behind: VecDeque<AuctionId>,
+    /// The turns that count as transactions under way, and since when. Whoever is behind a turn that is ending counts when that
+    /// has ended: of one auction one transaction is under way, and the next waits for it.
     counted: BTreeMap<TurnId, Instant>,
     /// How many turns there are, counted or not.
     turns: usize,
@@ -95,10 +98,11 @@ impl Lines {
         self.numbers = number.wrapping_add(1);
         self.waiting = self.waiting.saturating_add(1);
         let line = self.by_auction.entry(auction).or_default();
-        if line.turn.is_none() && line.waiting.is_empty() {
-            self.free.push_back(auction);
-        }
+        let is_next = line.turn.is_none() && line.waiting.is_empty();
         line.waiting.push_back(Waiting { number, ..waiting });
+        if is_next {
+            self.queue(auction);
+        }
         Ok(Entered::InLine(number))
     }
 
@@ -110,6 +114,7 @@ impl Lines {
         line.waiting.remove(place);
         if line.turn.is_none() && line.waiting.is_empty() {
             self.free.retain(|free| *free != auction);
+            self.behind.retain(|behind| *behind != auction);
             if line.ending.is_empty() {
                 self.by_auction.remove(&auction);
             }
@@ -118,8 +123,8 @@ impl Lines {
         Some(waiting)
     }
 
-    /// Who is carried out next, if there is room for a transaction and somebody waits for an auction that is free. Whoever asks
-    /// goes on until nobody is; `first` is the first time.
+    /// Who is carried out next: who waits for an auction that was handed over, or if there is room for a transaction, for
+    /// auctions that are free. Whoever asks goes on until nobody is; `first` is the first time.
     pub(super) fn next_list(
         &mut self,
         settings: &GroupCommit,
@@ -129,42 +134,56 @@ impl Lines {
         if first && self.is_starting {
             return None;
         }
-        let next = if self.has(room) { self.take_list(settings.commands) } else { None };
+        let next = match self.take_behind(settings.commands) {
+            None if self.has(room) => self.take_list(settings.commands),
+            next => next,
+        };
         self.is_starting = next.is_some();
         next
+    }
+
+    /// Those who wait for one auction that was handed over.
+    fn take_behind(&mut self, commands: usize) -> Option<NextList> {
+        let auction = self.behind.pop_front()?;
+        let turn = self.number_a_turn();
+        let mut next = NextList { turn, auctions: Vec::new(), list: Vec::new() };
+        self.take(&mut next, auction, commands);
+        Some(next)
     }
 
     fn take_list(&mut self, commands: usize) -> Option<NextList> {
         let turn = self.numbers;
         let mut next = NextList { turn, auctions: Vec::new(), list: Vec::new() };
         while let Some(auction) = self.free.front().copied() {
-            let line = self.by_auction.get_mut(&auction).expect("who waits is in a line");
-            let offers = line.offers(next.room(commands));
-            // Its row is locked until the turn before has ended: who does not need it, does not wait for it.
-            let is_ending = !line.ending.is_empty();
-            let count = match next.list.is_empty() {
-                // What is no bid and no purchase is a list of its own.
-                true => offers.max(1),
-                false if is_ending => 0,
-                false => offers,
-            };
-            if count == 0 {
+            let is_more = self.take(&mut next, auction, commands);
+            if next.auctions.last() != Some(&auction) {
                 break;
             }
             self.free.pop_front();
-            line.turn = Some(turn);
-            next.auctions.push(auction);
-            next.list.extend(line.waiting.drain(..count));
-            if offers == 0 || is_ending {
+            if !is_more {
                 break;
             }
         }
         if next.list.is_empty() {
             return None;
         }
-        self.waiting = self.waiting.saturating_sub(next.list.len());
         self.begin();
         Some(next)
+    }
+
+    /// Adds those in front of the line of an auction, as many as there is room for, to a list. Whether others can be added.
+    fn take(&mut self, next: &mut NextList, auction: AuctionId, commands: usize) -> bool {
+        let line = self.by_auction.get_mut(&auction).expect("who waits is in a line");
+        let offers = line.offers(next.room(commands));
+        // What is no bid and no purchase is a list of its own.
+        let count = if next.list.is_empty() { offers.max(1) } else { offers };
+        if count > 0 {
+            line.turn = Some(next.turn);
+            next.auctions.push(auction);
+            next.list.extend(line.waiting.drain(..count));
+            self.waiting = self.waiting.saturating_sub(count);
+        }
+        offers > 0
     }
 
     /// Whether there is room for a transaction. Nobody may be polling one that takes long, to say so.
@@ -210,10 +229,23 @@ impl Lines {
         if line.turn != Some(turn) {
             return false;
         }
+        line.turn = None;
         line.ending.push(turn);
         let somebody_waits = !line.waiting.is_empty();
-        self.leave_auction(turn, auction);
+        if somebody_waits {
+            self.queue(auction);
+        }
         somebody_waits
+    }
+
+    /// Whoever waits for an auction that is nobody's turn is next.
+    fn queue(&mut self, auction: AuctionId) {
+        let is_ending = |line: &Line| !line.ending.is_empty();
+        if self.by_auction.get(&auction).is_some_and(is_ending) {
+            self.behind.push_back(auction);
+        } else {
+            self.free.push_back(auction);
+        }
     }
 
     /// A turn has ended: its auctions are free. Whether it was the last one, and nobody waits.
@@ -227,26 +259,23 @@ impl Lines {
     /// Auctions are not this turn's any more.
     pub(super) fn free(&mut self, turn: TurnId, auctions: &[AuctionId]) {
         for auction in auctions {
-            if let Some(line) = self.by_auction.get_mut(auction) {
-                line.ending.retain(|ending| *ending != turn);
-                self.leave_auction(turn, *auction);
+            let Some(line) = self.by_auction.get_mut(auction) else {
+                continue;
+            };
+            line.ending.retain(|ending| *ending != turn);
+            if line.turn == Some(turn) {
+                line.turn = None;
             }
-        }
-    }
-
-    /// Whoever waits for an auction that was this turn's can be next.
-    fn leave_auction(&mut self, turn: TurnId, auction: AuctionId) {
-        let Some(line) = self.by_auction.get_mut(&auction) else {
-            return;
-        };
-        if line.turn == Some(turn) {
-            line.turn = None;
-            if !line.waiting.is_empty() {
-                self.free.push_back(auction);
+            // Whoever was behind it is under way now.
+            let next = line.ending.first().copied().or(line.turn);
+            if let Some(next) = next {
+                self.counted.entry(next).or_insert_with(Instant::now);
+            } else if line.waiting.is_empty() {
+                self.by_auction.remove(auction);
+            } else {
+                self.behind.retain(|behind| behind != auction);
+                self.free.push_back(*auction);
             }
-        }
-        if line.turn.is_none() && line.waiting.is_empty() && line.ending.is_empty() {
-            self.by_auction.remove(&auction);
         }
     }
 

@@ -53,8 +53,8 @@ pub(super) async fn carry_out(mut turn: Turn, list: Vec<Waiting>) {
             }
         }
     }
-    // Whoever was answered may come again, and then stands in line before the next list is made. A runtime of one thread may
-    // be left by whoever was answered, and then nobody drives it.
+    // Whoever was answered may come again, and then stands in line before the next list is made, where none was made yet. A
+    // runtime of one thread may be left by whoever was answered, and then nobody drives it.
     if Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread {
         tokio::task::yield_now().await;
     }

@@ -1,8 +1,9 @@
 //! The right to auctions, from when a command or a list begins until it has ended.
 //!
-//! A turn of one auction hands it over once it is about to write: the auction is locked, all is judged, and what is left is to
-//! write and to commit. The next list begins meanwhile: it claims its keys, and waits for the row in the database, where it is
-//! the only one of this process. When that list writes, the turn before it has committed, and it hands over in its turn.
+//! A list of one auction hands it over once it is about to write: the auction is locked, all is judged, and what is left is to
+//! write and to commit. The next list begins meanwhile: it claims its keys, and waits for the row in the database. When that
+//! list writes, the one before it has committed, and it hands over in its turn. If the one before fails and is tried again, it
+//! is behind those that have begun.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -33,7 +34,7 @@ impl Turn {
         Self::new(&self.ledger, number, auctions)
     }
 
-    /// What hands its auction over, if it has one, where the next list can wait for the row.
+    /// What hands its auction over, if it is a list of one, where the next list can wait for the row.
     pub(super) fn handover(&self) -> Handover {
         match *self.auctions {
             [auction] if self.ledger.has_row_locks() => {

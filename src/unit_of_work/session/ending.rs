@@ -1,4 +1,5 @@
-//! How the root ends: the commit and its callbacks, or the rollback. A caller that is dropped stops neither.
+//! How the root ends: the commit and its callbacks, or the rollback. A caller that is dropped stops neither. The host's callbacks
+//! run in tasks of their own.
 
 use std::sync::Arc;
 
@@ -6,9 +7,8 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use tracing::Instrument;
 
 use super::super::error::{Cause, Error};
-use super::super::hooks::{self, Discarded};
+use super::super::hooks::{self, Discarded, Hook};
 use super::super::outcome::{HookReport, RollbackReason};
-use super::super::root::outside_all_roots;
 use super::super::seen_through::SeenThrough;
 use super::{BlockId, ROOT, Session};
 use crate::backend::{Dialect, ErrorKind};
@@ -20,7 +20,7 @@ impl Session {
     ) -> impl Future<Output = Result<HookReport, Error>> + Send + 'static {
         let session = Arc::clone(self);
         let commit = async move { session.commit_now().await }.in_current_span();
-        SeenThrough::new(self.runtime.clone(), outside_all_roots(commit))
+        SeenThrough::new(self.runtime.clone(), commit)
     }
 
     async fn commit_now(&self) -> Result<HookReport, Error> {
@@ -44,12 +44,15 @@ impl Session {
                 let on_commit = self.state().hooks.take_on_commit();
                 drop(self.forget());
                 staged.into_iter().for_each(|staged| staged());
-                Ok(hooks::run_on_commit(on_commit).await)
+                Ok(self.run_on_commit(on_commit).await)
             }
             Err(error) if ErrorKind::proves_not_committed(&error) => {
                 // The driver rolls back when it drops the transaction.
                 let callbacks = self.forget();
-                callbacks.tell(RollbackReason::CommitRefused).await;
+                if callbacks.has_listeners() {
+                    let told = callbacks.tell(RollbackReason::CommitRefused).in_current_span();
+                    _ = self.runtime.spawn(told).await;
+                }
                 Err(Error::CommitRefused { error })
             }
             Err(error) => {
@@ -57,6 +60,16 @@ impl Session {
                 Err(Error::CommitUnknown { error })
             }
         }
+    }
+
+    /// Runs the callbacks of what has been committed. Those of a runtime that ends are skipped.
+    async fn run_on_commit(&self, callbacks: Vec<Hook>) -> HookReport {
+        if callbacks.is_empty() {
+            return HookReport::default();
+        }
+        let skipped = callbacks.len();
+        let task = self.runtime.spawn(hooks::run_on_commit(callbacks).in_current_span());
+        task.await.unwrap_or_else(|_| HookReport { skipped, ..HookReport::default() })
     }
 
     /// Rolls the whole transaction back in a task of its own.

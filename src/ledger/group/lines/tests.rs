@@ -86,14 +86,41 @@ async fn an_auction_whose_turn_is_ending_shares_no_list() {
         lines.wait(id);
     }
     assert!(lines.hand_over(first, auction(1)));
-    assert_eq!(lines.next(), None, "two are under way");
     assert!(!lines.end(other, &[auction(2)]));
-    // 3 and 4 were free before 1 was.
-    let (second, auctions, _) = lines.next().unwrap();
-    assert_eq!(auctions, [auction(3), auction(4)]);
-    assert!(!lines.end(second, &auctions));
-    lines.wait(5);
     assert_eq!(lines.next().unwrap().1, [auction(1)]);
+    assert_eq!(lines.next().unwrap().1, [auction(3), auction(4)]);
+}
+
+/// Of one auction one transaction is under way, however many are prepared behind it.
+#[tokio::test]
+async fn whoever_is_behind_a_turn_takes_its_place_when_it_has_ended() {
+    let mut lines = Lines::default();
+    let first = lines.turn(1);
+    let other = lines.turn(2);
+    lines.wait(1);
+    lines.wait(3);
+    assert_eq!(lines.next(), None, "two are under way");
+    assert!(lines.hand_over(first, auction(1)));
+    let (second, _, _) = lines.next().unwrap();
+    assert_eq!(lines.next(), None, "there is no room for 3");
+    assert!(!lines.end(first, &[auction(1)]));
+    assert_eq!(lines.next(), None, "the second is under way");
+    assert!(!lines.end(second, &[auction(1)]));
+    assert_eq!(lines.next().unwrap().1, [auction(3)]);
+    assert!(!lines.end(other, &[auction(2)]));
+}
+
+/// Nobody has begun behind it: who waits is as free as everybody.
+#[tokio::test]
+async fn whoever_waits_where_a_turn_has_ended_shares_lists_again() {
+    let mut lines = Lines::default();
+    let first = lines.turn(1);
+    lines.wait(1);
+    assert!(lines.hand_over(first, auction(1)));
+    assert!(!lines.end(first, &[auction(1)]));
+    assert!(lines.behind.is_empty());
+    lines.wait(2);
+    assert_eq!(lines.next().unwrap().1, [auction(1), auction(2)]);
 }
 
 #[tokio::test]
@@ -105,7 +132,7 @@ async fn whoever_leaves_behind_a_turn_that_is_ending_leaves_nothing() {
     assert_eq!(lines.leave(auction(1), number), Some(1));
     assert_eq!(lines.next(), None);
     assert!(lines.end(first, &[auction(1)]));
-    assert!(lines.by_auction.is_empty() && lines.free.is_empty());
+    assert!(lines.by_auction.is_empty() && lines.free.is_empty() && lines.behind.is_empty());
 }
 
 #[tokio::test]
@@ -120,4 +147,21 @@ async fn what_was_freed_or_split_off_is_not_handed_over() {
     assert!(!lines.hand_over(second, auction(1)));
     lines.wait(1);
     assert!(lines.hand_over(apart, auction(1)));
+}
+
+/// Each auction comes with the wallets of its leader and of its seller, beside those of the bidders.
+#[tokio::test]
+async fn a_list_touches_no_more_wallets_than_it_may() {
+    let mut lines = Lines::default();
+    lines.turn(1);
+    let turn = lines.turn(2);
+    for id in 3..=400 {
+        lines.wait(id);
+    }
+    lines.end(turn, &[auction(2)]);
+    let settings = GroupCommit::new().commands(1_000_000);
+    let next = lines.next_list(&settings, ROOM, true).unwrap();
+    assert_eq!((next.auctions.len(), next.list.len()), (166, 166));
+    assert!(next.list.len() + 2 * next.auctions.len() <= MOST_WALLETS);
+    assert_eq!(lines.waiting, 398 - 166);
 }
