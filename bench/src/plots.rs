@@ -6,12 +6,12 @@ use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 
 use crate::Failure;
-use crate::contest::Line;
+use crate::contest::{Contestant, Line, Peer};
 use crate::scenarios::Section;
 
 const SIZE: (u32, u32) = (900, 420);
-const COLOURS: [RGBColor; 4] =
-    [RGBColor(31, 119, 180), RGBColor(214, 96, 36), RGBColor(44, 140, 70), RGBColor(120, 90, 170)];
+const COLOURS: [RGBColor; 2] = [RGBColor(31, 119, 180), RGBColor(214, 96, 36)];
+const GREY: RGBColor = RGBColor(150, 150, 150);
 
 /// Draws what there is, and says which section has which files.
 pub fn draw(
@@ -82,14 +82,18 @@ fn curves(
     let area = SVGBackend::new(file, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = chart(&area, section, (0.9..1200.0).log_scale(), (least..most).log_scale())?;
-    chart.configure_mesh().x_desc("callers").y_desc(what).draw()?;
+    let mut mesh = chart.configure_mesh();
+    mesh.x_label_formatter(&whole).y_label_formatter(&whole);
+    mesh.x_desc("callers").y_desc(what).draw()?;
     for ((kind, points), colour) in series.into_iter().zip(COLOURS) {
         chart
             .draw_series(LineSeries::new(points, colour.stroke_width(2)).point_size(3))?
             .label(kind)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
     }
-    chart.configure_series_labels().background_style(WHITE).border_style(BLACK).draw()?;
+    let mut legend = chart.configure_series_labels();
+    legend.position(SeriesLabelPosition::UpperLeft);
+    legend.background_style(WHITE).border_style(BLACK).draw()?;
     area.present()?;
     Ok(())
 }
@@ -101,26 +105,29 @@ fn bars(file: &Path, section: &Section) -> Result<(), Failure> {
         .iter()
         .filter_map(|line| Some((line, line.spread(|sample| Some(sample.per_second()))?)))
         .collect();
-    let most = lines.iter().map(|(_, spread)| spread.most).fold(1.0, f64::max) * 1.1;
+    // Room for the names behind the bars.
+    let most = lines.iter().map(|(_, spread)| spread.most).fold(1.0, f64::max) * 1.3;
     let count = lines.len() as f64;
     let area = SVGBackend::new(file, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
-    let mut chart = chart(&area, section, 0.0..count.max(1.0), 0.0..most)?;
+    let mut chart = chart(&area, section, 0.0..most, 0.0..count.max(1.0))?;
     chart
         .configure_mesh()
-        .disable_x_mesh()
-        .x_labels(0)
-        .y_desc(format!("{} a second", section.unit))
+        .disable_y_mesh()
+        .y_labels(0)
+        .x_label_formatter(&whole)
+        .x_desc(format!("{} a second", section.unit))
         .draw()?;
     for (index, (line, spread)) in lines.iter().enumerate() {
-        let (left, colour) = (index as f64, COLOURS[index % COLOURS.len()]);
-        let bar =
-            Rectangle::new([(left + 0.15, 0.0), (left + 0.85, spread.median)], colour.filled());
-        let range = [(left + 0.5, spread.least), (left + 0.5, spread.most)];
+        let top = count - index as f64;
+        let colour = if line.contestant.peer == Peer::Ours { COLOURS[0] } else { GREY };
+        let bar = Rectangle::new([(0.0, top - 0.2), (spread.median, top - 0.8)], colour.filled());
+        let range = [(spread.least, top - 0.5), (spread.most, top - 0.5)];
+        let Contestant { name, callers, .. } = &line.contestant;
         let name = Text::new(
-            format!("{} ({:.0})", line.contestant.name, spread.median),
-            (left + 0.05, spread.most + most * 0.03),
-            ("sans-serif", 12),
+            format!("{name}, {callers}: {:.0}", spread.median),
+            (spread.most + most * 0.01, top - 0.35),
+            ("sans-serif", 13),
         );
         chart.draw_series(std::iter::once(bar))?;
         chart.draw_series(std::iter::once(PathElement::new(range, BLACK.stroke_width(1))))?;
@@ -128,6 +135,10 @@ fn bars(file: &Path, section: &Section) -> Result<(), Failure> {
     }
     area.present()?;
     Ok(())
+}
+
+fn whole(number: &f64) -> String {
+    format!("{number:.0}")
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
