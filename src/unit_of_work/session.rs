@@ -127,6 +127,8 @@ impl Session {
             });
         }
         let limit = options.lock_timeout.filter(|_| dialect.locks_at_begin());
+        // Whoever is polled once, to take its place, and not again has sent nothing.
+        tokio::task::yield_now().await;
         let open = Self::open(db, options, attempt).in_current_span();
         let open = SeenThrough::new(Handle::current(), open);
         match limit {
