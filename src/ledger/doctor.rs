@@ -171,8 +171,8 @@ impl AuctionLedger {
     /// | waiting | `default_transaction_isolation` | `transaction_isolation` | `journal_mode`, `busy_timeout` |
     ///
     /// Constraints and triggers are known by their names: what they say is not read. Settings are those of one connection of
-    /// the pool. A disk that lies about what it has written is not found. MySQL, unlike MariaDB, shows triggers only to a user
-    /// who has the `TRIGGER` privilege.
+    /// the pool. A disk that lies about what it has written is not found. MySQL, and some releases of MariaDB (10.11.14 is
+    /// one), show triggers only to a user who has the `TRIGGER` privilege.
     ///
     /// # Errors
     ///

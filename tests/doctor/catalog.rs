@@ -224,7 +224,8 @@ on_every_backend! {
                 "mysql",
                 vec![
                     format!("CREATE OR REPLACE USER '{user}'@'127.0.0.1' IDENTIFIED BY 'app'"),
-                    format!("GRANT SELECT, INSERT, UPDATE ON {name}.* TO '{user}'@'127.0.0.1'"),
+                    // Some releases of MariaDB show triggers to nobody else.
+                    format!("GRANT SELECT, INSERT, UPDATE, TRIGGER ON {name}.* TO '{user}'@'127.0.0.1'"),
                 ],
                 vec![format!("DROP USER '{user}'@'127.0.0.1'")],
             ),
