@@ -261,7 +261,7 @@ on_servers! {
         let ledger = ledger.group_commit(GroupCommit::new().lists(1).slow(slow));
         charge(&ledger, &["ann", "bob", "cid"], 100_000).await?;
         let auctions = open_many(&ledger, 3).await?;
-        // Each with a wallet of their own: one poll may be enough to lock it.
+        // Each with a wallet of their own: what is not polled any more may hold its locks.
         let bid = |auction: AuctionId, user: &'static str| ledger.place_bid(auction, user, 100.into()).into_future();
         let mut first = vec![bid(auctions[0], "ann"), bid(auctions[1], "bob")];
         ledger.drain().await;

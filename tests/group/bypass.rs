@@ -2,30 +2,13 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-use auction_ledger::unit_of_work::UnitOfWork;
-use auction_ledger::{
-    AuctionId, AuctionLedger, Eligibility, EligibilityCheck, Error, GroupCommit, UserId,
-};
+use auction_ledger::{AuctionLedger, Eligibility, Error, GroupCommit};
 use futures::future::poll_immediate;
 
 use super::{charge, ledger, open};
 use crate::faults::on_servers;
+use crate::houses::eligibility::Everybody;
 use crate::support::Books;
-
-struct Everybody;
-
-#[async_trait]
-impl EligibilityCheck for Everybody {
-    async fn eligibility(
-        &self,
-        _: &UnitOfWork,
-        _: AuctionId,
-        _: &UserId,
-    ) -> Result<Eligibility, Error> {
-        Ok(Eligibility::Eligible)
-    }
-}
 
 /// One transaction at a time, and no place in any line.
 fn crowded(ledger: &AuctionLedger) -> AuctionLedger {
@@ -50,7 +33,7 @@ on_servers! {
     }
 
     async fn whom_the_host_is_asked_about_does_not_wait_in_line(world: &World) {
-        let ledger = crowded(&ledger(world).eligibility_check(Everybody));
+        let ledger = crowded(&ledger(world).eligibility_check(Everybody(Eligibility::Eligible)));
         charge(&ledger, &["ann", "bob"], 10_000).await?;
         let (busy, free) = (open(&ledger).await?, open(&ledger).await?);
         let mut first = ledger.place_bid(busy, "ann", 100.into()).into_future();

@@ -49,7 +49,7 @@ async fn guarded(
 }
 
 /// Says the same of everybody.
-struct Everybody(Eligibility);
+pub(crate) struct Everybody(pub(crate) Eligibility);
 
 #[async_trait::async_trait]
 impl EligibilityCheck for Everybody {

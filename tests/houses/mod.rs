@@ -3,7 +3,7 @@
 mod automatic;
 mod buy_now;
 mod dutch;
-mod eligibility;
+pub(crate) mod eligibility;
 mod house_share;
 mod pages;
 mod random;
