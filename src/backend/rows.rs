@@ -11,10 +11,10 @@
 mod arrays;
 
 use sea_orm::sea_query::{
-    Alias, CaseStatement, Expr, ExprTrait, Iden, InsertStatement, IntoColumnRef, IntoIden, Query,
-    SelectStatement, SimpleExpr, TableRef, UpdateStatement,
+    Alias, CaseStatement, Condition, Expr, ExprTrait, Iden, InsertStatement, IntoColumnRef,
+    IntoIden, LockType, Query, SelectStatement, SimpleExpr, TableRef, UpdateStatement,
 };
-use sea_orm::{EntityTrait, Value};
+use sea_orm::{EntityTrait, Iterable, Value};
 
 use super::Dialect;
 
@@ -23,8 +23,6 @@ use super::Dialect;
 pub(crate) struct Rows<E: EntityTrait> {
     columns: Vec<E::Column>,
     rows: Vec<Vec<Value>>,
-    /// A column that is the same in all of them.
-    same: Option<(E::Column, SimpleExpr)>,
 }
 
 /// Up to so many rows have a text of their own for each number.
@@ -39,12 +37,7 @@ where
     E::Column: Iden,
 {
     pub(crate) fn new(columns: impl IntoIterator<Item = E::Column>, rows: Vec<Vec<Value>>) -> Self {
-        Self { columns: columns.into_iter().collect(), rows, same: None }
-    }
-
-    /// Has another column, which is this in each of them.
-    pub(crate) fn same(self, column: E::Column, value: SimpleExpr) -> Self {
-        Self { same: Some((column, value)), ..self }
+        Self { columns: columns.into_iter().collect(), rows }
     }
 
     /// Inserts them; nothing if there are none.
@@ -60,8 +53,7 @@ where
             let mut insert = self.insert();
             let piece = piece(rows.len());
             for row in rows.by_ref().take(piece) {
-                let same = self.same.iter().map(|(_, value)| value.clone());
-                insert.values_panic(row.into_iter().map(SimpleExpr::from).chain(same));
+                insert.values_panic(row.into_iter().map(SimpleExpr::from));
             }
             inserts.push(insert);
         }
@@ -70,8 +62,7 @@ where
 
     fn insert(&self) -> InsertStatement {
         let mut insert = Query::insert();
-        let same = self.same.as_ref().map(|(column, _)| *column);
-        insert.into_table(E::default()).columns(self.columns.iter().copied().chain(same));
+        insert.into_table(E::default()).columns(self.columns.iter().copied());
         insert.take()
     }
 
@@ -94,7 +85,7 @@ where
         if self.rows.len() <= 2 || !dialect.has_arrays() {
             return None;
         }
-        arrays::select::<E>(&self.columns, &mut self.rows, self.same.as_ref())
+        arrays::select::<E>(&self.columns, &mut self.rows)
     }
 
     #[cfg(not(feature = "postgres"))]
@@ -127,6 +118,32 @@ impl Dialect {
             return arrays::is_one_of(Expr::col(column), values);
         }
         Expr::col(column).is_in(padded(values))
+    }
+}
+
+impl Dialect {
+    /// The rows of which two columns, the key of the table, are one of these pairs; few of them under lock, so that no snapshot
+    /// hides them. Each pair is looked up by the key, however few rows the table had when the statement was prepared.
+    pub(crate) fn rows_at<E: EntityTrait>(
+        self,
+        columns: [E::Column; 2],
+        pairs: Vec<[Value; 2]>,
+    ) -> SelectStatement
+    where
+        E::Column: Iden,
+    {
+        let mut rows = Query::select();
+        rows.columns(E::Column::iter().map(|column| (E::default(), column))).from(E::default());
+        #[cfg(feature = "postgres")]
+        if self.has_arrays() && pairs.len() > 2 {
+            return arrays::rows_at(columns, pairs, rows);
+        }
+        let is_one = |[one, other]: [Value; 2]| {
+            let [first, second] = columns;
+            Expr::col(first).eq(one).and(Expr::col(second).eq(other))
+        };
+        let any = padded(pairs).into_iter().map(is_one).fold(Condition::any(), Condition::add);
+        rows.cond_where(any).lock(LockType::Update).take()
     }
 }
 

@@ -6,11 +6,11 @@
 //!
 //! | step | statement |
 //! |---|---|
-//! | 1. claim the keys, ascending | one for each key |
-//! | 2. lock the auctions, ascending | one |
-//! | 3. lock every wallet the commands can touch, ascending, and read the clock | one |
-//! | 4. judge and fold, in memory: all refusals are given here | none |
-//! | 5. write each touched row once | one on PostgreSQL, one a table elsewhere |
+//! | 1. lock the auctions, ascending | one |
+//! | 2. lock every wallet the commands can touch, ascending, and read the clock | one |
+//! | 3. judge and fold, in memory: all refusals are given here | none |
+//! | 4. look for the keys of those who would be refused; of all, before they are judged, in a unit of work of the host and where the auction is handed over | none, or one |
+//! | 5. write each touched row once, the keys among them | one on PostgreSQL, one a table elsewhere |
 //!
 //! Whoever is refused has changed nothing, in memory either. So nothing is written for a refusal, and the unit of work
 //! around it goes on.
@@ -26,7 +26,7 @@ use self::fold::{Fold, Folded};
 use super::AuctionLedger;
 use super::canonical::Canonical;
 use super::group::Handover;
-use super::once::{Keys, Once, Slot};
+use super::once::{KeyLookup, Keys, Once, Slot};
 use super::outcome::Done;
 use super::receipt::Outcome;
 use super::save;
@@ -99,10 +99,9 @@ impl Command {
         &self,
         uow: &UnitOfWork,
         ledger: &AuctionLedger,
-        handover: &Handover,
+        way: Way<'_>,
     ) -> Result<Done<Outcome>, Error> {
-        let list = std::slice::from_ref(self);
-        let mut outcomes = execute(uow, ledger, list, LockWait::Wait, handover).await?;
+        let mut outcomes = execute(uow, ledger, std::slice::from_ref(self), way).await?;
         outcomes.pop().expect("one command has one outcome")
     }
 }
@@ -152,8 +151,33 @@ impl Wish {
     }
 }
 
-/// Carries commands out, in their order, and tells for each what became of it. An auction that `wait` leaves out is not known
-/// to any of them. Once they are judged, and something is to be written, `handover` is told.
+/// How a list is carried out.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    /// An auction that this leaves out is not known to any of the commands.
+    pub(super) wait: LockWait,
+    pub(super) keys: KeyLookup,
+    /// Told once the commands are judged, and something is to be written.
+    pub(super) handover: &'a Handover,
+}
+
+impl<'a> Way<'a> {
+    /// Within a unit of work of the host, which is not undone for a key.
+    pub(super) const WITHIN: Self =
+        Self { wait: LockWait::Wait, keys: KeyLookup::First, handover: &Handover::NONE };
+
+    /// In a unit of work of its own: what stands in its way is met in its first attempt. Those who are behind it must not
+    /// come before it, so nothing may stand in the way of whoever hands over.
+    pub(super) fn alone(uow: &UnitOfWork, wait: LockWait, handover: &'a Handover) -> Self {
+        let keys = match uow.attempt() {
+            1 if handover.is_none() => KeyLookup::IfRefused,
+            _ => KeyLookup::First,
+        };
+        Self { wait, keys, handover }
+    }
+}
+
+/// Carries commands out, in their order, and tells for each what became of it.
 ///
 /// # Errors
 ///
@@ -162,34 +186,29 @@ pub(super) async fn execute(
     uow: &UnitOfWork,
     ledger: &AuctionLedger,
     commands: &[Command],
-    wait: LockWait,
-    handover: &Handover,
+    way: Way<'_>,
 ) -> Result<Vec<Result<Done<Outcome>, Error>>, Error> {
     let slots: Vec<_> = commands.iter().map(Command::slot).collect();
-    let keys = Keys::claim(uow, &ledger.clock, slots.iter().flatten()).await?;
-    // What was carried out before touches nothing.
+    let mut ground = Ground::lock(uow, ledger, commands, way.wait).await?;
+    let keys = match way.keys {
+        KeyLookup::First => Keys::look_up(uow, slots.iter().flatten()).await?,
+        KeyLookup::IfRefused => Keys::default(),
+    };
+    // Of what was carried out before, the host is not asked again.
     let with_slots = commands.iter().zip(&slots);
     let open = with_slots.filter(|(_, slot)| !keys.is_answered(slot.as_ref()));
     let open: Vec<&Command> = open.map(|(command, _)| command).collect();
-    let ground = match Ground::lock(uow, ledger, &open, wait).await {
-        Ok(ground) => ground,
-        Err(error) => {
-            // A unit of work of the host may go on.
-            if error.is_harmless() {
-                keys.free_unused(uow).await?;
-            }
-            return Err(error);
-        }
-    };
+    ground.eligibility = ledger.gatekeeper.ask(uow, &ground.lots, &open).await?;
     let mut fold = Fold::of(ground, keys);
     let with_slots = commands.iter().zip(&slots);
     let mut outcomes: Vec<_> =
         with_slots.map(|(command, slot)| fold.carry_out(command, slot.as_ref())).collect();
-    let Folded { changes, events, keys } = fold.finish();
-    // Before the next list has keys that it might meet.
-    keys.free_unused(uow).await?;
+    if way.keys == KeyLookup::IfRefused {
+        answer_refused(uow, &mut outcomes, &slots).await?;
+    }
+    let Folded { changes, events } = fold.finish();
     if !changes.lots.is_empty() {
-        handover.hand_over();
+        way.handover.hand_over();
         save::save(uow, &changes).await?;
     }
     for (command, auction, events) in events {
@@ -201,10 +220,28 @@ pub(super) async fn execute(
     Ok(outcomes)
 }
 
+/// Gives those who would be refused, which has changed nothing, the answers of what they had carried out before.
+async fn answer_refused(
+    uow: &UnitOfWork,
+    outcomes: &mut [Result<Done<Outcome>, Error>],
+    slots: &[Option<Slot>],
+) -> Result<(), Error> {
+    let refused = || outcomes.iter().zip(slots).filter(|(outcome, _)| outcome.is_err());
+    let keys = Keys::look_up(uow, refused().filter_map(|(_, slot)| slot.as_ref())).await?;
+    for (outcome, slot) in outcomes.iter_mut().zip(slots) {
+        if outcome.is_err()
+            && let Some(answer) = keys.answer(slot.as_ref())
+        {
+            *outcome = answer;
+        }
+    }
+    Ok(())
+}
+
 /// Every wallet the commands can touch: the bidders', the leaders', and the sellers' where something may be sold.
 fn touched(
     lots: &BTreeMap<AuctionId, Lot>,
-    commands: &[&Command],
+    commands: &[Command],
 ) -> (BTreeSet<WalletId>, BTreeSet<store::Owner>) {
     let mut wallets = BTreeSet::new();
     let mut owners = BTreeSet::new();
@@ -239,7 +276,7 @@ fn may_sell(wish: Wish, lot: &Lot) -> bool {
 /// Who bids on which sealed auction.
 fn sealed_bidders<'a>(
     lots: &'a BTreeMap<AuctionId, Lot>,
-    commands: &[&Command],
+    commands: &[Command],
     locked: &Locked,
 ) -> Vec<(&'a Lot, BTreeSet<WalletId>)> {
     let mut bidders: BTreeMap<AuctionId, (&Lot, BTreeSet<WalletId>)> = BTreeMap::new();
@@ -267,30 +304,25 @@ struct Ground {
 }
 
 impl Ground {
+    /// Locks it; the host is asked later.
     async fn lock(
         uow: &UnitOfWork,
         ledger: &AuctionLedger,
-        commands: &[&Command],
+        commands: &[Command],
         wait: LockWait,
     ) -> Result<Self, Error> {
         let ids: BTreeSet<_> = commands.iter().map(|command| command.auction).collect();
-        let (lots, locked, sealed, ballots) = if ids.is_empty() {
-            (BTreeMap::new(), Locked::nothing(), SealedBids::default(), Ballots::default())
-        } else {
-            let lots = store::lock_auctions(uow, &ids, wait).await?;
-            let mut sealed = SealedBids::load(uow, &lots, commands).await?;
-            let (mut wallets, owners) = touched(&lots, commands);
-            let ballots = Ballots::load(uow, &lots, commands).await?;
-            wallets.extend(sealed.wallets());
-            wallets.extend(ballots.wallets());
-            let locked = store::lock_wallets(uow, &ledger.clock, &wallets, &owners).await?;
-            for (lot, bidders) in sealed_bidders(&lots, commands, &locked) {
-                sealed.load_own(uow, lot, &bidders).await?;
-            }
-            (lots, locked, sealed, ballots)
-        };
-        let eligibility = ledger.gatekeeper.ask(uow, &lots, commands).await?;
-        Ok(Self { locked, lots, sealed, ballots, eligibility })
+        let lots = store::lock_auctions(uow, &ids, wait).await?;
+        let mut sealed = SealedBids::load(uow, &lots, commands).await?;
+        let (mut wallets, owners) = touched(&lots, commands);
+        let ballots = Ballots::load(uow, &lots, commands).await?;
+        wallets.extend(sealed.wallets());
+        wallets.extend(ballots.wallets());
+        let locked = store::lock_wallets(uow, &ledger.clock, &wallets, &owners).await?;
+        for (lot, bidders) in sealed_bidders(&lots, commands, &locked) {
+            sealed.load_own(uow, lot, &bidders).await?;
+        }
+        Ok(Self { locked, lots, sealed, ballots, eligibility: BTreeMap::new() })
     }
 }
 

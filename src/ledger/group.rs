@@ -9,8 +9,7 @@
 //!    company.
 //! 3. Each gets the own outcome, as if the commands of an auction had been carried out one after the other.
 //! 4. Whoever stops waiting leaves the line. Who is in a list already is carried out, whoever still listens.
-//! 5. A list of one auction that is about to write hands the auction over: the next list begins, claims its keys and waits for
-//!    the row, which it gets as soon as the commit is on disk. Whoever goes alone in the own task does not: if nobody polled
+//! 5. A list of one auction that is about to write hands the auction over: the next list begins and waits for the row, which it gets as soon as the commit is on disk. Whoever goes alone in the own task does not: if nobody polled
 //!    that any more, those behind it would wait for the row for ever. See [`turn`].
 //! 6. What is locked by somebody else holds up nobody who does not need it: see [`list`].
 //! 7. A list that fails for one of its commands is halved until it is alone with its failure.
@@ -34,13 +33,13 @@ use self::lines::{Entered, Lines, NextList, Room, Waiting};
 pub(super) use self::turn::Handover;
 use self::turn::Turn;
 use super::AuctionLedger;
-use super::batch::Command;
+use super::batch::{Command, Way};
 use super::receipt::Outcome;
 use super::request::Alone;
 use crate::backend::Dialect;
 use crate::error::Error;
 use crate::id::AuctionId;
-use crate::unit_of_work::Error as UnitOfWorkError;
+use crate::unit_of_work::{Error as UnitOfWorkError, LockWait, UnitOfWork};
 
 /// How commands of one process that meet on busy auctions are carried out together.
 ///
@@ -58,7 +57,7 @@ use crate::unit_of_work::Error as UnitOfWorkError;
 /// [`EligibilityCheck`](crate::EligibilityCheck), which is asked in the unit of work of one command.
 ///
 /// It needs a connection of the pool for each transaction: [`lists`](Self::lists) of them, for each of these one more that is
-/// being prepared, and one for each auction, and each command with a key, that waits for a lock of somebody else.
+/// being prepared, and one for each auction that waits for a lock of somebody else.
 ///
 /// # Example: smaller lists, and a short wait
 ///
@@ -252,17 +251,18 @@ impl Group {
         ledger.unit_of_work().require_outermost()?;
         // Boxed, since most wait in line and never need it: it is large.
         let run = async || {
-            alone.carry_out(async |uow| command.execute(uow, ledger, &Handover::NONE).await).await
+            let run = async |uow: &UnitOfWork| {
+                let way = Way::alone(uow, LockWait::Wait, &Handover::NONE);
+                command.execute(uow, ledger, way).await
+            };
+            alone.carry_out(run).await
         };
         // What a host's own check asks, counts and writes is the business of one command alone.
         let grouped = self.settings.commands > 0 && !ledger.gatekeeper.asks();
         let done = match Handle::try_current() {
             Ok(runtime) if grouped => match self.enter(ledger, command, runtime)? {
                 Place::InLine(in_line) => return in_line.answer(self.settings.deadline).await,
-                Place::Turn(mut turn) => {
-                    turn.waits_for_key = command.once.key.is_some();
-                    turn.watch(run().boxed()).await
-                }
+                Place::Turn(turn) => turn.watch(run().boxed()).await,
             },
             _ => run().boxed().await,
         };

@@ -1,33 +1,37 @@
 //! Once, and only once: idempotency keys.
 //!
-//! 1. A key is claimed by an INSERT, before anything is locked or judged. Whoever comes with the same key meanwhile waits
-//!    there, and then finds the answer.
-//! 2. It is resolved before the request is validated: a request that was carried out is answered as it was then, whatever
+//! 1. A command on an auction looks for its key under the locks that it needs anyway, where whoever comes with the same key
+//!    waits too. Where nobody minds if all is undone, it looks only if it would be refused: whoever is accepted writes the key
+//!    with everything else, and if it stands there already, all is tried again, and the second attempt looks first.
+//! 2. Any other command claims its key by an INSERT, before anything is locked or judged: whoever comes with the same key
+//!    meanwhile waits there, and then finds the answer.
+//! 3. It is resolved before the request is validated: a request that was carried out is answered as it was then, whatever
 //!    has become of the auction since.
-//! 3. The same key with another request is a conflict.
-//! 4. A refusal gives the key back, within a unit of work of the host too.
-//! 5. A key belongs to the user who gives the command, and to the house where no user does.
-//! 6. No money depends on a key: [`AuctionLedger::purge_keys`] may forget it.
+//! 4. The same key with another request is a conflict.
+//! 5. A refusal leaves the key free, within a unit of work of the host too.
+//! 6. A key belongs to the user who gives the command, and to the house where no user does.
+//! 7. No money depends on a key: [`AuctionLedger::purge_keys`] may forget it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::time::Duration;
 
-use sea_orm::sea_query::{ExprTrait, OnConflict};
+use sea_orm::sea_query::{ExprTrait, OnConflict, Query, SimpleExpr};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 use serde::{Deserialize, Serialize};
 
 use super::AuctionLedger;
 use super::outcome::{CommandRef, Done};
 use super::receipt::Outcome;
-use crate::backend::{Detached, Dialect, Rows, padded};
+use crate::backend::{Detached, Dialect};
 use crate::clock::Clock;
 use crate::entity::key;
 use crate::error::{Error, TextError};
 use crate::id::{OperationId, UserId};
-use crate::unit_of_work::{LockWait, UnitOfWork};
+use crate::rules::Micros;
+use crate::unit_of_work::{Error as UnitOfWorkError, LockWait, UnitOfWork};
 
 /// What makes a command happen once: its operation, and the caller's key.
 #[derive(Clone, Debug)]
@@ -90,6 +94,13 @@ pub(super) struct Place {
     key: Vec<u8>,
 }
 
+impl Place {
+    fn is_at(&self) -> SimpleExpr {
+        let scope = key::Column::Scope.eq(self.scope.clone());
+        scope.and(key::Column::IdempotencyKey.eq(self.key.clone()))
+    }
+}
+
 /// A request with a key.
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
@@ -126,13 +137,6 @@ impl Claim {
         let done = Done::silent(answer.outcome, answer.command);
         Ok(Self::Answered(Box::new(Answered { hash: row.request_hash, done })))
     }
-
-    fn answered(self) -> Option<Answered> {
-        match self {
-            Self::Ours => None,
-            Self::Answered(answered) => Some(*answered),
-        }
-    }
 }
 
 /// A request that was carried out, and what it was answered.
@@ -160,14 +164,15 @@ pub(super) struct Reply {
     pub(super) hash: Vec<u8>,
     pub(super) operation: OperationId,
     pub(super) answer: String,
+    pub(super) at: Micros,
 }
 
 impl Slot {
-    /// Rule 1. Claims the key, or finds what was answered under it.
+    /// Rule 2. Claims the key, or finds what was answered under it.
     async fn claim(&self, uow: &UnitOfWork, clock: &Clock) -> Result<Claim, Error> {
         // A second round is needed only where the row was purged in between.
         for _ in 0..MOST_CLAIMS {
-            if insert(uow, clock, &[self]).await? {
+            if self.insert(uow, clock).await? {
                 return Ok(Claim::Ours);
             }
             let row = key::Entity::find_by_id((self.place.scope.clone(), self.place.key.clone()));
@@ -179,7 +184,32 @@ impl Slot {
         Err(Error::damaged("a key can neither be written nor read"))
     }
 
-    /// Rule 3. The answer, if this is the request that it was given to.
+    /// Inserts the row of the key, unless it is there: whether it is known that it was inserted.
+    async fn insert(&self, uow: &UnitOfWork, clock: &Clock) -> Result<bool, Error> {
+        let dialect = Dialect::of(uow.get_database_backend());
+        let Place { scope, key } = self.place.clone();
+        let mut insert = Query::insert();
+        insert.into_table(key::Entity).columns([
+            key::Column::Scope,
+            key::Column::IdempotencyKey,
+            key::Column::RequestHash,
+            key::Column::Operation,
+            key::Column::At,
+        ]);
+        insert.values_panic([
+            scope.into(),
+            key.into(),
+            self.hash.clone().into(),
+            self.operation.get().into(),
+            clock.expression(dialect),
+        ]);
+        let place = [key::Column::Scope, key::Column::IdempotencyKey];
+        let nothing = OnConflict::columns(place).do_nothing_on([key::Column::Scope]).to_owned();
+        let done = uow.execute(insert.on_conflict(nothing)).await?;
+        Ok(done.rows_affected() == 1 && dialect.tells_what_it_inserted())
+    }
+
+    /// Rule 4. The answer, if this is the request that it was given to.
     fn resolve(&self, answered: &Answered) -> Result<Done<Outcome>, Error> {
         if answered.hash != self.hash {
             let operation = answered.done.command.operation();
@@ -188,8 +218,13 @@ impl Slot {
         Ok(answered.done.clone())
     }
 
-    /// The answer, ready to be stored.
-    pub(super) fn reply(&self, outcome: &Outcome, command: &CommandRef) -> Result<Reply, Error> {
+    /// The answer, ready to be stored, as of a time.
+    pub(super) fn reply(
+        &self,
+        outcome: &Outcome,
+        command: &CommandRef,
+        at: Micros,
+    ) -> Result<Reply, Error> {
         let answer =
             Answer { version: VERSION, command: command.clone(), outcome: outcome.clone() };
         let answer = serde_json::to_string(&answer)
@@ -199,6 +234,7 @@ impl Slot {
             hash: self.hash.clone(),
             operation: self.operation,
             answer,
+            at,
         })
     }
 }
@@ -213,113 +249,69 @@ impl Reply {
     }
 }
 
-/// Inserts the rows of keys, unless they are there: whether it is known that all of them were inserted.
-async fn insert(uow: &UnitOfWork, clock: &Clock, slots: &[&Slot]) -> Result<bool, Error> {
-    let dialect = Dialect::of(uow.get_database_backend());
-    let columns = [
-        key::Column::Scope,
-        key::Column::IdempotencyKey,
-        key::Column::RequestHash,
-        key::Column::Operation,
-    ];
-    let values = |slot: &&Slot| {
-        let Place { scope, key } = slot.place.clone();
-        vec![scope.into(), key.into(), slot.hash.clone().into(), slot.operation.get().into()]
-    };
-    let rows = Rows::<key::Entity>::new(columns, slots.iter().map(values).collect());
-    let mut inserted = 0_u64;
-    for mut insert in rows.same(key::Column::At, clock.expression(dialect)).inserts(dialect) {
-        let place = [key::Column::Scope, key::Column::IdempotencyKey];
-        let nothing = OnConflict::columns(place).do_nothing_on([key::Column::Scope]).to_owned();
-        let done = uow.execute(insert.on_conflict(nothing)).await?;
-        inserted = inserted.saturating_add(done.rows_affected());
-    }
-    let all = u64::try_from(slots.len()).unwrap_or(u64::MAX);
-    Ok(inserted == all && dialect.tells_what_it_inserted())
+/// When a list looks for its keys: rule 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyLookup {
+    /// Before it judges.
+    First,
+    /// Before it refuses.
+    IfRefused,
 }
 
-/// The rows of these places, filled up to a power of two.
-fn at_places(places: Vec<&Place>) -> Condition {
-    padded(places).into_iter().fold(Condition::any(), |any, place| {
-        let scope = key::Column::Scope.eq(place.scope.clone());
-        any.add(scope.and(key::Column::IdempotencyKey.eq(place.key.clone())))
-    })
-}
-
-/// The keys of a list of commands.
-#[derive(Debug)]
-pub(super) struct Keys(BTreeMap<Place, Option<Answered>>);
+/// What is known of the keys of a list of commands: what was carried out under them, in the past or earlier in the list.
+#[derive(Debug, Default)]
+pub(super) struct Keys(BTreeMap<Place, Answered>);
 
 impl Keys {
-    /// Claims every key once, ascending, so that two lists never wait for each other.
-    pub(super) async fn claim<'a>(
+    /// Looks for the keys, ascending. What commands on their auctions have written is seen under the locks of these.
+    pub(super) async fn look_up<'a>(
         uow: &UnitOfWork,
-        clock: &Clock,
         slots: impl Iterator<Item = &'a Slot>,
     ) -> Result<Self, Error> {
-        let mut slots: Vec<&Slot> = slots.collect();
-        // Stable: of two requests with one key the first in the list is the one that claims it.
-        slots.sort_by(|a, b| a.place.cmp(&b.place));
-        slots.dedup_by(|later, first| later.place == first.place);
-        let mut keys = BTreeMap::new();
-        if slots.len() > 1 {
-            if insert(uow, clock, &slots).await? {
-                return Ok(Self(
-                    slots.into_iter().map(|slot| (slot.place.clone(), None)).collect(),
-                ));
-            }
-            // Under a lock, so that no snapshot hides a row. One that is not there was purged meanwhile.
-            let rows = key::Entity::find();
-            let rows = rows.filter(at_places(slots.iter().map(|slot| &slot.place).collect()));
-            for row in uow.lock(rows, LockWait::Wait).await? {
-                let place = Place { scope: row.scope.clone(), key: row.idempotency_key.clone() };
-                keys.insert(place, Claim::read(row)?.answered());
-            }
+        let mut places: Vec<&Place> = slots.map(|slot| &slot.place).collect();
+        places.sort_unstable();
+        places.dedup();
+        if places.is_empty() {
+            return Ok(Self::default());
         }
-        for slot in slots {
-            if let Entry::Vacant(vacant) = keys.entry(slot.place.clone()) {
-                vacant.insert(slot.claim(uow, clock).await?.answered());
+        let pair = |place: &Place| [place.scope.clone().into(), place.key.clone().into()];
+        let query = Dialect::of(uow.get_database_backend()).rows_at::<key::Entity>(
+            [key::Column::Scope, key::Column::IdempotencyKey],
+            places.into_iter().map(pair).collect(),
+        );
+        let mut keys = BTreeMap::new();
+        for row in uow.query_all(&query).await.map_err(UnitOfWorkError::of_lock)? {
+            let row = key::Model::from_query_result(&row, "")?;
+            let place = Place { scope: row.scope.clone(), key: row.idempotency_key.clone() };
+            if let Claim::Answered(answered) = Claim::read(row)? {
+                keys.insert(place, *answered);
             }
         }
         Ok(Self(keys))
     }
 
     pub(super) fn is_answered(&self, slot: Option<&Slot>) -> bool {
-        slot.is_some_and(|slot| self.answered(slot).is_some())
+        slot.is_some_and(|slot| self.0.contains_key(&slot.place))
     }
 
-    /// Rules 2 and 3: the answer of a request that was carried out, in the past or earlier in the list.
+    /// Rules 3 and 4: the answer of a request that was carried out.
     pub(super) fn answer(&self, slot: Option<&Slot>) -> Option<Result<Done<Outcome>, Error>> {
         let slot = slot?;
-        self.answered(slot).map(|answered| slot.resolve(answered))
-    }
-
-    fn answered(&self, slot: &Slot) -> Option<&Answered> {
-        self.0.get(&slot.place).and_then(Option::as_ref)
+        self.0.get(&slot.place).map(|answered| slot.resolve(answered))
     }
 
     /// The key has been used now: what is to be stored under it.
-    pub(super) fn used(&mut self, slot: &Slot, done: &Done<Outcome>) -> Result<Reply, Error> {
-        let reply = slot.reply(&done.value, &done.command)?;
+    pub(super) fn used(
+        &mut self,
+        slot: &Slot,
+        done: &Done<Outcome>,
+        at: Micros,
+    ) -> Result<Reply, Error> {
+        let reply = slot.reply(&done.value, &done.command, at)?;
         let done = Done::silent(done.value.clone(), done.command.clone());
-        self.0.insert(slot.place.clone(), Some(Answered { hash: slot.hash.clone(), done }));
+        self.0.insert(slot.place.clone(), Answered { hash: slot.hash.clone(), done });
         Ok(reply)
     }
-
-    /// Rule 4: gives back what no command of the list has used.
-    pub(super) async fn free_unused(self, uow: &UnitOfWork) -> Result<(), Error> {
-        let unused = self.0.iter().filter(|(_, answered)| answered.is_none());
-        let unused: Vec<&Place> = unused.map(|(place, _)| place).collect();
-        free(uow, unused).await
-    }
-}
-
-/// Rule 4. Gives keys back that were claimed and not used.
-async fn free(uow: &UnitOfWork, places: Vec<&Place>) -> Result<(), Error> {
-    if !places.is_empty() {
-        key::Entity::delete_many().filter(at_places(places)).exec(uow).await?;
-    }
-    Ok(())
 }
 
 /// Carries out a request that is not on an auction, once.
@@ -339,9 +331,9 @@ where
         return slot.resolve(&answered);
     }
     let outcome = run().await;
-    // In a broken block the claim is undone with everything else.
+    // Rule 5. In a broken block the claim is undone with everything else.
     if outcome.is_err() && uow.refusal().is_none() {
-        free(uow, vec![&slot.place]).await?;
+        key::Entity::delete_many().filter(slot.place.is_at()).exec(uow).await?;
     }
     outcome
 }

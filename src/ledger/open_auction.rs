@@ -135,9 +135,8 @@ impl OpenAuction<'_> {
         };
         let outcome = Outcome::Opened(Auction::of(&row, self.seller.clone(), None)?);
         let command = CommandRef::on_auction(self.once.operation, row.id.into(), standing.seq);
-        let reply = self.slot().map(|slot| slot.reply(&outcome, &command)).transpose()?;
-        let (acts, replies) = (vec![opened], reply.into_iter().collect());
-        save::save(uow, &Changes { acts, replies, ..Changes::default() }).await?;
+        let claimed = self.slot().map(|slot| slot.reply(&outcome, &command, now)).transpose()?;
+        save::save(uow, &Changes { acts: vec![opened], claimed, ..Changes::default() }).await?;
         let telling = self.tell(uow, &row, &terms, &standing)?;
         Ok(Done { value: outcome, command, telling })
     }

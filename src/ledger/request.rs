@@ -44,8 +44,8 @@ macro_rules! command {
                 &self,
                 uow: &crate::unit_of_work::UnitOfWork,
             ) -> Result<crate::ledger::outcome::Done<$output>, crate::error::Error> {
-                let handover = &crate::ledger::group::Handover::NONE;
-                self.command.execute(uow, self.ledger, handover).await?.try_map($answer)
+                let way = crate::ledger::batch::Way::WITHIN;
+                self.command.execute(uow, self.ledger, way).await?.try_map($answer)
             }
 
             /// Carries it out without a unit of work of the host.
@@ -171,7 +171,9 @@ impl<'a> Alone<'a> {
         if self.ledger.group.snapshots.load(Ordering::Relaxed) {
             root = root.isolation(IsolationLevel::ReadCommitted);
         }
+        let mut again = 0_u32;
         loop {
+            let number = attempts.number().saturating_add(again);
             let carried_out = Mutex::new(None);
             let run = run.clone();
             let attempt = root.clone().attempt(
@@ -181,7 +183,7 @@ impl<'a> Alone<'a> {
                     *carried_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
                     Ok::<_, Error>(done)
                 },
-                attempts.number(),
+                number,
             );
             let failure = match attempt.await {
                 Ok(committed) => return Ok(committed.into_value()),
@@ -202,6 +204,11 @@ impl<'a> Alone<'a> {
                         }
                         CommandStatus::Running => return done.unknown(error),
                     }
+                }
+                // A key that stands there already: another attempt, which does not count, looks for it first.
+                (error, _) if number == 1 && error.kind() == Some(ErrorKind::UniqueViolation) => {
+                    again = 1;
+                    continue;
                 }
                 (error, _) => (error, failure.retryable),
             };

@@ -26,8 +26,10 @@ pub(super) struct Changes {
     pub(super) shares: Vec<house::Model>,
     /// Sealed bids, new, raised and released.
     pub(super) sealed_bids: Vec<sealed_bid::Model>,
-    /// The answers of requests with a key.
+    /// The answers of requests with a key that nobody has used.
     pub(super) replies: Vec<Reply>,
+    /// The answer of a request that has claimed its key.
+    pub(super) claimed: Option<Reply>,
 }
 
 /// Writes every changed row once: on PostgreSQL in one statement, elsewhere in one for each table.
@@ -42,9 +44,12 @@ pub(super) async fn save(uow: &UnitOfWork, changes: &Changes) -> Result<(), Erro
     let acts = all::<act::Entity>(changes.acts.iter().map(act_values)).inserts(dialect);
     let entries = all::<entry::Entity>(changes.entries.iter().map(entry_values)).inserts(dialect);
     let shares = all::<house::Entity>(changes.shares.iter().map(share_values)).inserts(dialect);
-    let sealed_bids = put_sealed_bids(&changes.sealed_bids, dialect);
-    let replies = put_replies(&changes.replies, dialect);
-    let inserts = [bids, acts, entries, shares, sealed_bids, replies];
+    let sealed_bids = changes.sealed_bids.iter().map(sealed_bid_values);
+    let sealed_bids = put::<sealed_bid::Entity>(sealed_bids, &SEALED_BID, dialect);
+    let claimed = changes.claimed.iter().map(reply_values);
+    let claimed = put::<key::Entity>(claimed, &REPLY, dialect);
+    let replies = all::<key::Entity>(changes.replies.iter().map(reply_values)).inserts(dialect);
+    let inserts = [bids, acts, entries, shares, sealed_bids, claimed, replies];
     writes.extend(inserts.into_iter().flatten().map(Into::into));
     let Some(last) = writes.pop() else {
         return Ok(());
@@ -161,24 +166,29 @@ where
     Rows::new(E::Column::iter(), rows.collect())
 }
 
-/// Changes the rows of keys, which were claimed before: an INSERT of several rows that are all there is the UPDATE that every
+/// Inserts rows, and changes those that are there: an INSERT of several rows that are all there is the UPDATE that every
 /// database can do at once.
-fn put_replies(replies: &[Reply], dialect: Dialect) -> Vec<InsertStatement> {
-    let rows = replies.iter().map(reply_values);
-    let mut inserts = all::<key::Entity>(rows).inserts(dialect);
+fn put<E: EntityTrait>(
+    rows: impl Iterator<Item = Vec<Value>>,
+    (key, changed): &([E::Column; 2], &[E::Column]),
+    dialect: Dialect,
+) -> Vec<InsertStatement>
+where
+    E::Column: Iden,
+{
+    let mut inserts = all::<E>(rows).inserts(dialect);
     for insert in &mut inserts {
-        insert.on_conflict(
-            OnConflict::columns([key::Column::Scope, key::Column::IdempotencyKey])
-                .update_columns([
-                    key::Column::RequestHash,
-                    key::Column::Operation,
-                    key::Column::Answer,
-                ])
-                .to_owned(),
-        );
+        let update = OnConflict::columns(*key).update_columns(changed.iter().copied()).to_owned();
+        insert.on_conflict(update);
     }
     inserts
 }
+
+/// The key of the row of an answer, and what changes once its key was claimed.
+const REPLY: ([key::Column; 2], &[key::Column]) = (
+    [key::Column::Scope, key::Column::IdempotencyKey],
+    &[key::Column::RequestHash, key::Column::Operation, key::Column::Answer],
+);
 
 fn reply_values(reply: &Reply) -> Vec<Value> {
     vec![
@@ -187,7 +197,7 @@ fn reply_values(reply: &Reply) -> Vec<Value> {
         reply.hash.clone().into(),
         reply.operation.get().into(),
         Some(reply.answer.clone()).into(),
-        0_i64.into(),
+        reply.at.get().into(),
     ]
 }
 
@@ -236,24 +246,16 @@ fn entry_values(row: &entry::Model) -> Vec<Value> {
     ]
 }
 
-/// Inserts sealed bids, and changes those that are there.
-fn put_sealed_bids(rows: &[sealed_bid::Model], dialect: Dialect) -> Vec<InsertStatement> {
-    let rows = rows.iter().map(sealed_bid_values);
-    let mut inserts = all::<sealed_bid::Entity>(rows).inserts(dialect);
-    for insert in &mut inserts {
-        insert.on_conflict(
-            OnConflict::columns([sealed_bid::Column::AuctionId, sealed_bid::Column::WalletId])
-                .update_columns([
-                    sealed_bid::Column::Maximum,
-                    sealed_bid::Column::Seq,
-                    sealed_bid::Column::At,
-                    sealed_bid::Column::ReleasedBy,
-                ])
-                .to_owned(),
-        );
-    }
-    inserts
-}
+/// The key of a sealed bid, and what changes of one that is there.
+const SEALED_BID: ([sealed_bid::Column; 2], &[sealed_bid::Column]) = (
+    [sealed_bid::Column::AuctionId, sealed_bid::Column::WalletId],
+    &[
+        sealed_bid::Column::Maximum,
+        sealed_bid::Column::Seq,
+        sealed_bid::Column::At,
+        sealed_bid::Column::ReleasedBy,
+    ],
+);
 
 fn sealed_bid_values(row: &sealed_bid::Model) -> Vec<Value> {
     vec![

@@ -46,7 +46,7 @@ impl SealedBids {
     pub(super) async fn load(
         uow: &UnitOfWork,
         lots: &BTreeMap<AuctionId, Lot>,
-        commands: &[&Command],
+        commands: &[Command],
     ) -> Result<Self, Error> {
         let mut sealed = Self::default();
         for command in commands {

@@ -9,8 +9,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
 
 use super::AuctionLedger;
-use super::batch::{Command, Wish};
-use super::group::Handover;
+use super::batch::{Command, Way, Wish};
 use super::history::vanished;
 use super::once::Once;
 use super::outcome::Done;
@@ -340,7 +339,7 @@ impl Settle<'_> {
     }
 
     async fn run(&self, uow: &UnitOfWork) -> Result<Done<Settlement>, Error> {
-        match self.command.execute(uow, self.ledger, &Handover::NONE).await {
+        match self.command.execute(uow, self.ledger, Way::WITHIN).await {
             Err(error) if is_over(&error) => {
                 let settlement = self.repeat(uow).await?;
                 let command = settlement.command();

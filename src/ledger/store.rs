@@ -147,10 +147,6 @@ pub(super) struct Locked {
 }
 
 impl Locked {
-    pub(super) fn nothing() -> Self {
-        Self::of_accounts(BTreeMap::new(), Micros::new(0))
-    }
-
     fn of_accounts(accounts: BTreeMap<WalletId, Account>, now: Micros) -> Self {
         let mut by_owner = HashMap::<UserId, Vec<WalletId>>::new();
         for account in accounts.values() {

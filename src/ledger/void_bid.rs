@@ -164,7 +164,7 @@ impl Ballots {
     pub(super) async fn load(
         uow: &UnitOfWork,
         lots: &BTreeMap<AuctionId, Lot>,
-        commands: &[&Command],
+        commands: &[Command],
     ) -> Result<Self, Error> {
         let mut ballots = Self::default();
         for command in commands {

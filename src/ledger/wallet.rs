@@ -341,11 +341,11 @@ impl Transfer {
         let outcome = Outcome::Wallet(Wallet::of(&account));
         let (user, currency) = self.owner.clone();
         let command = CommandRef::on_wallet(operation, user, currency, entry.seq);
-        let reply = self.slot().map(|slot| slot.reply(&outcome, &command)).transpose()?;
+        let claimed = self.slot().map(|slot| slot.reply(&outcome, &command, at)).transpose()?;
         let changes = Changes {
             accounts: vec![account],
             entries: vec![entry],
-            replies: reply.into_iter().collect(),
+            claimed,
             ..Changes::default()
         };
         save::save(uow, &changes).await?;

@@ -165,8 +165,8 @@ on_servers! {
         Books::read(world.db()).await?.check();
     }
 
-    /// A key that a host's unit of work has claimed, and may give back.
-    async fn a_key_that_somebody_else_has_claimed_holds_up_no_stranger(world: &World) {
+    /// Whoever is in a list with it waits too, and is answered.
+    async fn a_key_that_a_host_is_using_for_something_else_is_waited_for(world: &World) {
         let ledger = AuctionLedger::new(world.connect(12).await).clock(ManualClock::new(super::start()));
         charge(&ledger, &["ann", "bob"], 100_000).await?;
         let auctions = open_many(&ledger, 2).await?;
@@ -178,14 +178,16 @@ on_servers! {
             bid(110).key("k").into_future(),
             ledger.place_bid(auction, "ann", 120.into()).key("k").into_future(),
             bid(130).into_future(),
-            bid(140).key("l").into_future(),
         ];
         ledger.drain().await;
         line_up(&mut bids).await;
-        let mut behind = bids.remove(2);
-        assert!(is_behind(&mut behind, bids).await?);
         host.end().await?;
-        assert!(matches!(behind.await, Err(Error::IdempotencyConflict { .. })), "it is another auction");
+        let mut answers = join_all(bids).await;
+        let conflict = answers.remove(2);
+        assert!(matches!(conflict, Err(Error::IdempotencyConflict { .. })), "it is another auction: {conflict:?}");
+        for (answer, seq) in answers.into_iter().zip(2..) {
+            assert_eq!(answer?.seq, seq);
+        }
         Books::read(world.db()).await?.check();
     }
 
@@ -225,33 +227,6 @@ on_servers! {
         let books = Books::read(world.db()).await?;
         books.check();
         assert_eq!(books.bids.len(), 36 * rounds);
-    }
-
-    /// Whoever has the turn, or is a list, alone with such a key: it has locked no auction yet.
-    async fn a_command_alone_that_waits_for_its_key_holds_up_no_stranger(world: &World) {
-        let ledger = AuctionLedger::new(world.connect(12).await).clock(ManualClock::new(super::start()));
-        charge(&ledger, &["ann", "bob"], 100_000).await?;
-        let auctions = open_many(&ledger, 2).await?;
-        let auction = auctions[0];
-        let host = Host::with(&ledger, Lock::Key(auctions[1])).await;
-        let keyed = |amount: i64| ledger.place_bid(auction, "ann", amount.into()).key("k").into_future();
-        let bid = |amount: i64| ledger.place_bid(auction, "bob", amount.into()).into_future();
-        // With the turn; then in line, where it is a list of its own.
-        let mut turn = vec![keyed(100), bid(110)];
-        ledger.drain().await;
-        line_up(&mut turn).await;
-        let mut first = turn.remove(0);
-        assert!(is_behind(&mut first, turn).await?);
-        let mut list = vec![bid(120), keyed(130)];
-        line_up(&mut list).await;
-        let mut second = list.pop().expect("two of them");
-        assert!(is_behind(&mut second, list).await?);
-        assert!(is_behind(&mut second, vec![bid(140), bid(150)]).await?);
-        host.end().await?;
-        for behind in [first, second] {
-            assert!(matches!(behind.await, Err(Error::IdempotencyConflict { .. })), "it is another auction");
-        }
-        Books::read(world.db()).await?.check();
     }
 
     /// A caller that nobody polls cannot say that it takes long.

@@ -157,4 +157,30 @@ on_every_backend! {
         books.check();
         assert_eq!((books.bids.len(), books.keys.len()), (5, 3));
     }
+
+    /// It is found only when everything is written; then all is undone, and looked for first.
+    async fn a_key_that_was_used_for_something_else_costs_the_others_nothing(world: &World) {
+        let ledger = ledger(world);
+        charge(&ledger, &["ann", "bob"], 10_000).await?;
+        let auction = open(&ledger).await?;
+        let before = ledger.place_bid(auction, "ann", 100.into()).key("k").await?;
+        let bid = |user: &'static str, amount: i64| ledger.place_bid(auction, user, amount.into());
+        let requests = vec![
+            bid("bob", 110).key("k").into_future(),
+            bid("bob", 120).key("l").into_future(),
+            bid("ann", 130).key("k").into_future(),
+            bid("ann", 100).key("k").into_future(),
+            bid("bob", 140).into_future(),
+        ];
+        let mut answers = all_at_once(&ledger, requests).await;
+        assert_eq!(answers.remove(3)?, before);
+        let conflict = answers.remove(2);
+        assert!(matches!(conflict, Err(Error::IdempotencyConflict { operation }) if operation == before.operation), "{conflict:?}");
+        for (answer, seq) in answers.into_iter().zip(3..) {
+            assert_eq!(answer?.seq, seq);
+        }
+        let books = Books::read(world.db()).await?;
+        books.check();
+        assert_eq!((books.bids.len(), books.keys.len()), (4, 3));
+    }
 }

@@ -84,6 +84,28 @@ on_every_backend! {
         unchanged(world, &before).await?;
     }
 
+    /// The rules would accept the same bid again, so it is found by its key alone, when it is written.
+    async fn a_retry_of_a_bid_that_was_made_void_is_the_original_success(world: &World) {
+        let (ledger, _, auction) = house(world).await?;
+        let bid = ledger.place_bid(auction, "ann", 200.into()).key("k").await?;
+        ledger.void_bid(auction, bid.seq, "a typing error").await?;
+        let before = Books::read(world.db()).await?;
+        assert_eq!(ledger.place_bid(auction, "ann", 200.into()).key("k").await?, bid);
+        let done = ledger.atomic(async |uow| {
+            ledger.place_bid(auction, "ann", 200.into()).key("k").within(uow).await
+        });
+        assert_eq!(done.await?.into_value(), bid);
+        unchanged(world, &before).await?;
+    }
+
+    /// Nobody tries again, and still whoever meets a key is told what it was used for.
+    async fn a_key_is_found_without_a_retry(world: &World) {
+        let (ledger, _, auction) = house(world).await?;
+        let ledger = ledger.retry(auction_ledger::unit_of_work::Retry::new().attempts(1));
+        ledger.place_bid(auction, "ann", 200.into()).key("k").await?;
+        assert!(conflict(ledger.place_bid(auction, "ann", 300.into()).key("k").await));
+    }
+
     async fn the_same_key_with_another_request_is_a_conflict(world: &World) {
         let (ledger, clock, auction) = house(world).await?;
         let other = super::open(&ledger).await?;

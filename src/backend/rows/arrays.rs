@@ -1,8 +1,8 @@
 //! Rows as arrays, one for each column.
 
 use sea_orm::sea_query::{
-    Alias, ArrayType, CaseStatement, Expr, ExprTrait, Func, Iden, Query, SelectStatement,
-    SimpleExpr,
+    Alias, ArrayType, Asterisk, CaseStatement, Expr, ExprTrait, Func, Iden, JoinType, Query,
+    SelectStatement, SimpleExpr,
 };
 use sea_orm::{ColumnTrait, EntityTrait, Value};
 
@@ -67,7 +67,6 @@ pub(super) fn is_one_of(column: SimpleExpr, values: Vec<Value>) -> SimpleExpr {
 pub(super) fn select<E: EntityTrait>(
     columns: &[E::Column],
     rows: &mut Vec<Vec<Value>>,
-    same: Option<&(E::Column, SimpleExpr)>,
 ) -> Option<SelectStatement>
 where
     E::Column: Iden,
@@ -91,8 +90,30 @@ where
         unnested.expr_as(unnest, *column);
         select.expr_as(nothing.decode(Expr::col(*column)), *column);
     }
-    if let Some((column, value)) = same {
-        select.expr_as(value.clone(), *column);
-    }
     Some(select.from_subquery(unnested.take(), Alias::new("given")).take())
+}
+
+/// Of `rows`, those of which two columns are one of these pairs: each is looked up on its own, which LIMIT keeps so.
+pub(super) fn rows_at<C>(
+    columns: [C; 2],
+    pairs: Vec<[Value; 2]>,
+    mut rows: SelectStatement,
+) -> SelectStatement
+where
+    C: ColumnTrait + Iden,
+{
+    let (given, found) = (Alias::new("given"), Alias::new("found"));
+    let mut unnested = Query::select();
+    for (index, column) in columns.into_iter().enumerate() {
+        let values: Vec<Value> = pairs.iter().filter_map(|pair| pair.get(index).cloned()).collect();
+        let kind = values.first().map_or(ArrayType::Bytes, Value::array_type);
+        let array = Value::Array(kind, Some(Box::new(values)));
+        unnested.expr_as(Func::cust(Alias::new("unnest")).arg(Expr::val(array)), column);
+        rows.and_where(Expr::col(column).eq(Expr::col((given.clone(), column))));
+    }
+    Query::select()
+        .column((found.clone(), Asterisk))
+        .from_subquery(unnested.take(), given)
+        .join_lateral(JoinType::InnerJoin, rows.limit(1).take(), found, Expr::val(true))
+        .take()
 }

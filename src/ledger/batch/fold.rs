@@ -46,7 +46,6 @@ pub(super) struct Folded {
     pub(super) changes: Changes,
     /// The place of each accepted command in the list, its auction and its events.
     pub(super) events: Vec<(usize, AuctionId, Vec<AuctionEvent>)>,
-    pub(super) keys: Keys,
 }
 
 impl Fold {
@@ -70,7 +69,7 @@ impl Fold {
         }
         let (done, events) = self.judge(command)?;
         if let Some(slot) = slot {
-            self.changes.replies.push(self.keys.used(slot, &done)?);
+            self.changes.replies.push(self.keys.used(slot, &done, self.locked.now)?);
         }
         self.events.push((place, command.auction, events));
         Ok(done)
@@ -416,10 +415,12 @@ impl Fold {
         let changed = self.changed.iter().filter_map(|wallet| self.locked.accounts.remove(wallet));
         self.changes.accounts = changed.collect();
         self.changes.sealed_bids = self.sealed.into_changed();
+        // Two lists that meet on keys never wait for each other.
+        self.changes.replies.sort_unstable_by(|one, other| one.place.cmp(&other.place));
         let accepted: BTreeSet<_> = self.events.iter().map(|(_, auction, _)| *auction).collect();
         self.changes.lots =
             accepted.iter().filter_map(|auction| self.lots.remove(auction)).collect();
-        Folded { changes: self.changes, events: self.events, keys: self.keys }
+        Folded { changes: self.changes, events: self.events }
     }
 }
 

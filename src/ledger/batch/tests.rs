@@ -63,8 +63,7 @@ async fn carry_out(
     ledger: &AuctionLedger,
     commands: &[Command],
 ) -> Vec<Result<Done<Outcome>, Error>> {
-    let done = ledger
-        .atomic(async |uow| execute(uow, ledger, commands, LockWait::Wait, &Handover::NONE).await);
+    let done = ledger.atomic(async |uow| execute(uow, ledger, commands, Way::WITHIN).await);
     done.await.unwrap().into_value()
 }
 

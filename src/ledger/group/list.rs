@@ -2,8 +2,7 @@
 //!
 //! 1. A list of several auctions takes those that it can lock at once. The others are taken out of it, each auction as a list
 //!    of its own, which waits for the lock.
-//! 2. A list that can wait for a stranger, for a wallet or for a key, waits for a lock no longer than [`PATIENCE`]. Then its
-//!    auctions are taken apart; and of one auction, if it was a key, its commands with a key.
+//! 2. Such a list waits for a wallet that a stranger has no longer than [`PATIENCE`]. Then all of its auctions are taken apart.
 //! 3. What was taken apart waits as long as it takes, and counts as no transaction that is under way.
 //! 4. Everything runs where somebody waits for it: a runtime that nobody drives would keep it for ever.
 
@@ -20,7 +19,7 @@ use super::{Answer, Waiting};
 use crate::error::Error;
 use crate::id::AuctionId;
 use crate::ledger::AuctionLedger;
-use crate::ledger::batch::{self, Command};
+use crate::ledger::batch::{self, Command, Way};
 use crate::ledger::outcome::{CommandRef, Done};
 use crate::ledger::receipt::Outcome;
 use crate::ledger::request::{Alone, CarriedOut};
@@ -35,11 +34,9 @@ type Fate = Option<Answer>;
 /// Carries out a list in its turn, and tells each what became of it.
 pub(super) async fn carry_out(mut turn: Turn, list: Vec<Waiting>) {
     let ledger = turn.ledger.clone();
-    turn.waits_for_key = matches!(&*list, [waiting] if waiting.command.once.key.is_some());
     if turn.auctions.len() == 1 {
         let handover = turn.handover();
-        let stuck = turn.watch(answer(&ledger, list, LockWait::Wait, &handover)).await;
-        each_alone(&mut turn, stuck);
+        turn.watch(answer(&ledger, list, LockWait::Wait, &handover)).await;
     } else {
         let wait = if ledger.has_row_locks() { LockWait::SkipLocked } else { LockWait::Wait };
         let mut by_auction = BTreeMap::<AuctionId, Vec<Waiting>>::new();
@@ -62,31 +59,13 @@ pub(super) async fn carry_out(mut turn: Turn, list: Vec<Waiting>) {
 }
 
 /// Carries out the commands of one auction that was taken out of its list.
-async fn wait_apart(mut turn: Turn, list: Vec<Waiting>) {
+async fn wait_apart(turn: Turn, list: Vec<Waiting>) {
     let ledger = turn.ledger.clone();
     let slow = ledger.group.settings.slow;
     let permit = ledger.group.apart.acquire().await;
     let handover = turn.handover();
     let answer = answer(&ledger, list, LockWait::Wait, &handover);
-    let stuck = attend(answer, slow, || drop(permit)).await;
-    each_alone(&mut turn, stuck);
-}
-
-fn each_alone(turn: &mut Turn, stuck: Vec<Waiting>) {
-    for waiting in stuck {
-        let turn = turn.split(Vec::new());
-        waiting.runtime.clone().spawn(wait_alone(turn, waiting));
-    }
-}
-
-/// Carries out a command that was taken out of its list.
-async fn wait_alone(turn: Turn, waiting: Waiting) {
-    let ledger = &turn.ledger;
-    let slow = ledger.group.settings.slow;
-    let permit = ledger.group.apart.acquire().await;
-    let alone = alone(ledger, &waiting.command, &Handover::NONE);
-    let answer = attend(alone, slow, || drop(permit)).await;
-    _ = waiting.answer.send(answer);
+    attend(answer, slow, || drop(permit)).await;
 }
 
 /// Tells each of a list what became of it. Who is given back needs something that is locked.
@@ -111,8 +90,10 @@ async fn answer(
 
 async fn alone(ledger: &AuctionLedger, command: &Command, handover: &Handover) -> Answer {
     let alone = Alone::new(ledger, "GroupCommit");
-    let done = alone.carry_out(async |uow| command.execute(uow, ledger, handover).await).await;
-    done.map(|done| done.value)
+    let run = async |uow: &UnitOfWork| {
+        command.execute(uow, ledger, Way::alone(uow, LockWait::Wait, handover)).await
+    };
+    alone.carry_out(run).await.map(|done| done.value)
 }
 
 /// What has become of the commands of a list, in their order.
@@ -127,54 +108,18 @@ fn fates<'a>(
         if let ([command], false) = (commands, skips) {
             return vec![Some(alone(ledger, command, handover).await)];
         }
-        let has_key = commands.iter().any(|command| command.once.key.is_some());
-        let meets_strangers = ledger.has_row_locks() && (skips || has_key);
-        let patience = meets_strangers.then_some(PATIENCE);
-        let list = Alone::new(ledger, "GroupCommit").lock_timeout(patience);
-        let list = list
-            .carry_out(async |uow| List::carry_out(uow, ledger, commands, wait, handover).await);
-        match list.await {
-            Err(error) if patience.is_some() && error.kind() == Some(ErrorKind::LockTimeout) => {
-                match error {
-                    _ if skips => commands.iter().map(|_| None).collect(),
-                    // A row: nothing of the auction goes on without it.
-                    Error::UnitOfWork(UnitOfWorkError::LockNotAvailable) => {
-                        patient(ledger, commands, handover).await
-                    }
-                    _ => without_keys(ledger, commands, handover).await,
-                }
+        let list = Alone::new(ledger, "GroupCommit").lock_timeout(skips.then_some(PATIENCE));
+        let run = async |uow: &UnitOfWork| {
+            List::carry_out(uow, ledger, commands, Way::alone(uow, wait, handover)).await
+        };
+        match list.carry_out(run).await {
+            Err(error) if skips && error.kind() == Some(ErrorKind::LockTimeout) => {
+                commands.iter().map(|_| None).collect()
             }
             list => answered(ledger, commands, wait, handover, list).await,
         }
     }
     .boxed()
-}
-
-/// Carries out a list that waits as long as it takes.
-async fn patient(ledger: &AuctionLedger, commands: &[Command], handover: &Handover) -> Vec<Fate> {
-    let list = Alone::new(ledger, "GroupCommit");
-    let wait = LockWait::Wait;
-    let list = list
-        .carry_out(async |uow| List::carry_out(uow, ledger, commands, wait, handover).await)
-        .await;
-    answered(ledger, commands, wait, handover, list).await
-}
-
-/// Carries out the commands of one auction that have no key: they wait for nothing but what the auction needs.
-async fn without_keys(
-    ledger: &AuctionLedger,
-    commands: &[Command],
-    handover: &Handover,
-) -> Vec<Fate> {
-    let has_key = |command: &&Command| command.once.key.is_some();
-    let without: Vec<_> = commands.iter().filter(|one| !has_key(one)).cloned().collect();
-    let fates = match without.is_empty() {
-        true => Vec::new(),
-        false => fates(ledger, &without, LockWait::Wait, handover).await,
-    };
-    let mut fates = fates.into_iter();
-    let fate = |command| if has_key(&command) { None } else { fates.next().flatten() };
-    commands.iter().map(fate).collect()
 }
 
 /// The answers of a list, whose halves are tried where it may have failed for one of its commands.
@@ -246,10 +191,9 @@ impl List {
         uow: &UnitOfWork,
         ledger: &AuctionLedger,
         commands: &[Command],
-        wait: LockWait,
-        handover: &Handover,
+        way: Way<'_>,
     ) -> Result<Self, Error> {
-        let outcomes = batch::execute(uow, ledger, commands, wait, handover).await?;
+        let outcomes = batch::execute(uow, ledger, commands, way).await?;
         let written = outcomes.iter().zip(commands).find_map(|(outcome, command)| {
             let done = outcome.as_ref().ok()?;
             // What a key answers was written by another one.

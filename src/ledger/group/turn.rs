@@ -1,7 +1,7 @@
 //! The right to auctions, from when a command or a list begins until it has ended.
 //!
 //! A list of one auction hands it over once it is about to write: the auction is locked, all is judged, and what is left is to
-//! write and to commit. The next list begins meanwhile: it claims its keys, and waits for the row in the database. When that
+//! write and to commit. The next list begins meanwhile, and waits for the row in the database. When that
 //! list writes, the one before it has committed, and it hands over in its turn. If the one before fails and is tried again, it
 //! is behind those that have begun.
 
@@ -17,14 +17,12 @@ pub(super) struct Turn {
     pub(super) ledger: AuctionLedger,
     number: TurnId,
     pub(super) auctions: Vec<AuctionId>,
-    /// Whether it is one command's, with a key: that may wait for a stranger, with no auction locked.
-    pub(super) waits_for_key: bool,
 }
 
 impl Turn {
     /// Of auctions that the lines have marked as its own.
     pub(super) fn new(ledger: &AuctionLedger, number: TurnId, auctions: Vec<AuctionId>) -> Self {
-        Self { ledger: ledger.clone(), number, auctions, waits_for_key: false }
+        Self { ledger: ledger.clone(), number, auctions }
     }
 
     /// Takes some of its auctions out, into a turn of their own that does not count as a transaction under way.
@@ -44,19 +42,14 @@ impl Turn {
         }
     }
 
-    /// Waits for what it does; if that takes long, strangers are not held up by it. Where it may wait for a key, neither are the
-    /// next ones on its auction.
-    pub(super) async fn watch<T>(&mut self, work: impl Future<Output = T>) -> T {
+    /// Waits for what it does; if that takes long, strangers are not held up by it.
+    pub(super) async fn watch<T>(&self, work: impl Future<Output = T>) -> T {
         if !self.ledger.has_row_locks() {
             return work.await;
         }
         let slow = self.ledger.group.settings.slow;
         let is_slow = || {
             self.ledger.group.lock().stop_counting(self.number);
-            if self.waits_for_key {
-                let auctions = std::mem::take(&mut self.auctions);
-                self.ledger.group.lock().free(self.number, &auctions);
-            }
             self.ledger.group.start(&self.ledger);
         };
         attend(work, slow, is_slow).await
@@ -93,6 +86,10 @@ pub(in crate::ledger) struct Handover(Option<(AuctionLedger, TurnId, AuctionId)>
 impl Handover {
     /// There is nothing to hand over.
     pub(in crate::ledger) const NONE: Self = Self(None);
+
+    pub(in crate::ledger) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
 
     /// Call it when the auction is locked, and what is to be written is known. Only the first call counts.
     pub(in crate::ledger) fn hand_over(&self) {
