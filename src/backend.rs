@@ -17,6 +17,6 @@ pub(crate) use detached::Detached;
 pub(crate) use dialect::Dialect;
 pub use error_kind::ErrorKind;
 pub(crate) use pool::pool_id;
-pub(crate) use rows::{Rows, padded};
+pub(crate) use rows::{Rows, Wanted, padded};
 pub(crate) use setting::deviations;
 pub use setting::{DatabaseSetting, Severity};

@@ -2,7 +2,7 @@
 //!
 //! | | INSERT | UPDATE |
 //! |---|---|---|
-//! | PostgreSQL | an array for each column, by `unnest`: one text for any number of rows | the same, joined by the first column |
+//! | PostgreSQL | an array for each column, by `unnest`: one text for any number of rows, and another where a value is missing | the same, joined by the first column |
 //! | MariaDB, MySQL, SQLite | `VALUES`, in pieces of a power of two | `CASE`, in pieces filled up to a power of two |
 //!
 //! One or two rows are `VALUES` and `CASE` on PostgreSQL as well.
@@ -12,7 +12,8 @@ mod arrays;
 
 use sea_orm::sea_query::{
     Alias, CaseStatement, Condition, Expr, ExprTrait, Iden, InsertStatement, IntoColumnRef,
-    IntoIden, LockType, Query, SelectStatement, SimpleExpr, TableRef, UpdateStatement,
+    IntoIden, LockType, Order, Query, SelectStatement, SimpleExpr, SubQueryStatement, TableRef,
+    UpdateStatement,
 };
 use sea_orm::{EntityTrait, Iterable, Value};
 
@@ -144,6 +145,44 @@ impl Dialect {
         };
         let any = padded(pairs).into_iter().map(is_one).fold(Condition::any(), Condition::add);
         rows.cond_where(any).lock(LockType::Update).take()
+    }
+}
+
+/// Rows of a table that are wanted: those with these ids, and those of which two columns, another key, are one of these pairs.
+#[derive(Debug)]
+pub(crate) struct Wanted<E: EntityTrait> {
+    pub(crate) id: E::Column,
+    pub(crate) ids: Vec<Value>,
+    pub(crate) key: [E::Column; 2],
+    pub(crate) pairs: Vec<[Value; 2]>,
+}
+
+impl<E: EntityTrait> Wanted<E>
+where
+    E::Column: Iden,
+{
+    /// Adds their columns to a SELECT, and locks them, ascending by id.
+    pub(crate) fn lock(self, dialect: Dialect, mut select: SelectStatement) -> SelectStatement {
+        #[cfg(feature = "postgres")]
+        if dialect.has_arrays() && self.pairs.len() > 2 {
+            return arrays::lock(self, select);
+        }
+        let _ = dialect;
+        let Self { id, ids, key: [first, second], pairs } = self;
+        // PostgreSQL asks again when it has waited for a row, and would lose one that it had found by a join.
+        let id_of = |[one, other]: [Value; 2]| {
+            let is_it = Expr::col(first).eq(one).and(Expr::col(second).eq(other));
+            let id = Query::select().column(id).from(E::default()).and_where(is_it).take();
+            SimpleExpr::SubQuery(None, Box::new(SubQueryStatement::SelectStatement(id)))
+        };
+        let wanted = ids.into_iter().map(SimpleExpr::from).chain(pairs.into_iter().map(id_of));
+        select
+            .columns(E::Column::iter())
+            .from(E::default())
+            .and_where(Expr::col(id).is_in(padded(wanted.collect())))
+            .order_by(id, Order::Asc)
+            .lock(LockType::Update)
+            .take()
     }
 }
 

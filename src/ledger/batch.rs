@@ -18,6 +18,7 @@
 mod fold;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -49,12 +50,14 @@ pub(super) struct Command {
     pub(super) memo: Option<String>,
     /// Why, for the act.
     pub(super) reason: Option<String>,
+    /// How long it waits in line; `None` as long as the ledger says.
+    pub(super) deadline: Option<Duration>,
     pub(super) once: Once,
 }
 
 impl Command {
     pub(super) fn new(auction: AuctionId, user: Option<UserId>, wish: Wish) -> Self {
-        Self { auction, user, wish, memo: None, reason: None, once: Once::new() }
+        Self { auction, user, wish, memo: None, reason: None, deadline: None, once: Once::new() }
     }
 
     pub(super) fn precheck(&self) -> Result<(), Error> {

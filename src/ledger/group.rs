@@ -261,7 +261,10 @@ impl Group {
         let grouped = self.settings.commands > 0 && !ledger.gatekeeper.asks();
         let done = match Handle::try_current() {
             Ok(runtime) if grouped => match self.enter(ledger, command, runtime)? {
-                Place::InLine(in_line) => return in_line.answer(self.settings.deadline).await,
+                Place::InLine(in_line) => {
+                    let deadline = command.deadline.unwrap_or(self.settings.deadline);
+                    return in_line.answer(deadline).await;
+                }
                 Place::Turn(turn) => turn.watch(run().boxed()).await,
             },
             _ => run().boxed().await,

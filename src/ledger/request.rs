@@ -38,6 +38,7 @@ pub(super) use verb;
 macro_rules! command {
     ($verb:ident -> $output:ty, $answer:expr) => {
         crate::ledger::request::request!($verb -> $output);
+        crate::ledger::request::in_line!($verb);
 
         impl $verb<'_> {
             async fn run(
@@ -58,6 +59,24 @@ macro_rules! command {
 }
 
 pub(super) use command;
+
+/// What a verb has that may wait in line.
+macro_rules! in_line {
+    ($verb:ident) => {
+        impl $verb<'_> {
+            /// If it has waited in line for so long, it is answered [`Error::Overloaded`](crate::Error::Overloaded): see
+            /// [`GroupCommit::deadline`](crate::GroupCommit::deadline), which it replaces for this one. Once it is being
+            /// carried out it is waited for, and where nobody waits in line it means nothing.
+            #[must_use = "a request does nothing until it is awaited"]
+            pub fn deadline(mut self, deadline: std::time::Duration) -> Self {
+                self.command.deadline = Some(deadline);
+                self
+            }
+        }
+    };
+}
+
+pub(super) use in_line;
 
 /// What both kinds of verbs have: `within`, `key`, and that they are awaited.
 macro_rules! request {

@@ -14,7 +14,7 @@ use super::history::vanished;
 use super::once::Once;
 use super::outcome::Done;
 use super::receipt::Outcome;
-use super::request::{Alone, request};
+use super::request::{Alone, in_line, request};
 use super::store::{self, Lot};
 use crate::backend::Detached;
 use crate::entity::{act, auction};
@@ -426,3 +426,4 @@ pub(super) fn settlement(outcome: Outcome) -> Result<Settlement, Error> {
 }
 
 request!(Settle -> Settlement);
+in_line!(Settle);

@@ -5,18 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sea_orm::sea_query::{
-    Expr, ExprTrait, LockType, OnConflict, Query, SimpleExpr, SubQueryStatement,
-};
+use sea_orm::sea_query::{ExprTrait, OnConflict, Query, SimpleExpr};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, Iterable, Order,
-    QueryFilter, Select,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, Select,
 };
 use uuid::Uuid;
 
 use super::session::{Session, session_facts};
 use super::terms_row;
-use crate::backend::{Dialect, padded};
+use crate::backend::{Dialect, Wanted, padded};
 use crate::clock::Clock;
 use crate::entity::{auction, entry, wallet};
 use crate::error::Error;
@@ -210,13 +207,14 @@ pub(super) async fn lock_wallets(
     owners: &BTreeSet<Owner>,
 ) -> Result<Locked, Error> {
     let dialect = Dialect::of(uow.get_database_backend());
-    let query = session_facts(dialect)
-        .columns(wallet::Column::iter())
-        .from(wallet::Entity)
-        .and_where(is_one_of(dialect, ids, owners))
-        .order_by(wallet::Column::Id, Order::Asc)
-        .lock(LockType::Update)
-        .take();
+    let pair = |(user, currency): &Owner| [user.as_bytes().into(), currency.code().into()];
+    let wanted = Wanted::<wallet::Entity> {
+        id: wallet::Column::Id,
+        ids: ids.iter().map(|id| id.get().into()).collect(),
+        key: [wallet::Column::Owner, wallet::Column::Currency],
+        pairs: owners.iter().map(pair).collect(),
+    };
+    let query = wanted.lock(dialect, session_facts(dialect));
     let rows = uow.query_all(&query).await.map_err(UnitOfWorkError::of_lock)?;
     let session = match rows.first() {
         Some(row) => Session::read(row, dialect)?,
@@ -240,38 +238,6 @@ pub(super) async fn lock_wallets(
         locked.add(account);
     }
     Ok(locked)
-}
-
-/// Whether a wallet has one of these ids, or is one of these owners'.
-///
-/// It looks at nothing but the row: PostgreSQL asks again when it has waited for a row, and would lose one that it had found by
-/// a join.
-fn is_one_of(dialect: Dialect, ids: &BTreeSet<WalletId>, owners: &BTreeSet<Owner>) -> SimpleExpr {
-    let ids = || ids.iter().map(|id| id.get());
-    if owners.len() <= 2 || !dialect.has_arrays() {
-        let wanted = ids().map(SimpleExpr::from).chain(owners.iter().map(id_of));
-        return Expr::col(wallet::Column::Id).is_in(padded(wanted.collect()));
-    }
-    let mut by_currency = BTreeMap::<_, Vec<_>>::new();
-    for (user, currency) in owners {
-        by_currency.entry(currency.code()).or_default().push(user.as_bytes());
-    }
-    let has_id = dialect.is_one_of(wallet::Column::Id, ids());
-    by_currency.into_iter().fold(has_id, |any, (currency, users)| {
-        let is_theirs = dialect.is_one_of(wallet::Column::Owner, users);
-        any.or(is_theirs.and(Expr::col(wallet::Column::Currency).eq(currency)))
-    })
-}
-
-/// The id of the wallet of an owner, as a subquery.
-fn id_of((user, currency): &Owner) -> SimpleExpr {
-    let id = Query::select()
-        .column(wallet::Column::Id)
-        .from(wallet::Entity)
-        .and_where(Expr::col(wallet::Column::Owner).eq(user.as_bytes()))
-        .and_where(Expr::col(wallet::Column::Currency).eq(currency.code()))
-        .take();
-    SimpleExpr::SubQuery(None, Box::new(SubQueryStatement::SelectStatement(id)))
 }
 
 /// Looks again for wallets that were not found, where a snapshot may have hidden them: a user who has money is never told

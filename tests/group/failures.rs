@@ -10,7 +10,7 @@ use crate::support::link::{Cut, Link, says};
 use crate::support::{Books, Database, World, on_every_backend};
 
 /// The database refuses every bid of 150.
-async fn refuse_150(world: &World) -> Result<(), sea_orm::DbErr> {
+pub(super) async fn refuse_150(world: &World) -> Result<(), sea_orm::DbErr> {
     let db = world.db();
     match world.database() {
         Database::Sqlite => {
@@ -112,5 +112,38 @@ on_servers! {
             ledger.cancel(auction).await?;
             pool.close().await?;
         }
+    }
+
+    /// However many bids a list has, it is as few statements, or on MariaDB a few more; and each of them is prepared.
+    async fn a_list_is_few_statements(world: &World) {
+        let link = Link::to(world).await;
+        let pool = world.database().connect(link.url(), 1).await;
+        let ledger = AuctionLedger::new(pool.clone()).clock(ManualClock::new(super::start()));
+        let names: Vec<String> = (0..64).map(|index| format!("bidder {index}")).collect();
+        let users: Vec<&str> = names.iter().map(String::as_str).collect();
+        charge(&ledger, &users, 100_000).await?;
+        let mut seen = Vec::new();
+        // The first of each size prepares what it sends.
+        for bids in [16, 64, 16, 64] {
+            let auction = open(&ledger).await?;
+            ledger.place_bid(auction, "bidder 0", 100.into()).await?;
+            // A refusal has the turn.
+            let mut requests = vec![ledger.place_bid(auction, "bidder 0", 105.into()).into_future()];
+            for (index, user) in users.iter().take(bids).enumerate() {
+                let amount = 110 + 10 * index as i64;
+                let bid = ledger.place_bid(auction, *user, amount.into()).key(format!("{auction}"));
+                requests.push(bid.into_future());
+            }
+            link.requests();
+            let answers = all_at_once(&ledger, requests).await;
+            assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), bids);
+            let requests = link.requests();
+            let after_turn = requests.iter().rposition(|request| says(request, "BEGIN") || says(request, "START"));
+            seen.push(requests.len() - after_turn.expect("a list begins"));
+        }
+        println!("{}: {seen:?} requests", world.database().label());
+        let most = if world.database() == Database::Postgres { 6 } else { 16 };
+        assert!(seen[2] <= most && seen[3] <= most, "{seen:?}");
+        pool.close().await?;
     }
 }

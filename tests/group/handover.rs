@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use auction_ledger::{AuctionLedger, Error, GroupCommit, ManualClock};
+use auction_ledger::unit_of_work::ErrorKind;
+use auction_ledger::{AuctionLedger, Error, GroupCommit, ManualClock, Rejection};
 use futures::future::{BoxFuture, join_all, poll_immediate};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement, TransactionTrait};
 
 use super::{charge, line_up, open};
 use crate::faults::on_postgres;
 use crate::support::Books;
+use crate::support::link::{Link, says};
 
 /// How many transactions of this database wait for a lock.
 async fn waiting(db: &DatabaseConnection) -> Result<i64, Error> {
@@ -60,5 +62,70 @@ on_postgres! {
         let seqs: Result<Vec<_>, Error> = bids.into_iter().map(|bid| Ok(bid?.seq)).collect();
         assert_eq!(seqs?, [2, 3, 4, 5]);
         Books::read(world.db()).await?.check();
+    }
+
+    /// The list that handed over fails when it writes; whoever was behind it has begun. Each gets an answer that is true.
+    async fn a_list_that_fails_after_it_handed_over_is_tried_again_behind_the_next(world: &World) {
+        super::failures::refuse_150(world).await?;
+        let ledger = AuctionLedger::new(world.connect(8).await).clock(ManualClock::new(super::start()));
+        let ledger = ledger.group_commit(GroupCommit::new().slow(Duration::from_secs(600)).lists(1));
+        charge(&ledger, &["ann", "bob"], 100_000).await?;
+        let (auction, other) = (open(&ledger).await?, open(&ledger).await?);
+        let bid = |user: &'static str, amount: i64| ledger.place_bid(auction, user, amount.into()).into_future();
+        let held = world.db().begin().await?;
+        held.execute_unprepared("LOCK TABLE al_bid IN SHARE MODE").await?;
+        ledger.drain().await;
+        let mut crowd = ledger.cancel(other).into_future();
+        assert!(poll_immediate(&mut crowd).await.is_none());
+        let mut bids: Vec<BoxFuture<'_, _>> = vec![bid("ann", 100), bid("bob", 150), bid("ann", 160)];
+        line_up(&mut bids).await;
+        crowd.await?;
+        wait_until_they_wait(world.db(), 1).await;
+        let mut behind: Vec<BoxFuture<'_, _>> = vec![bid("bob", 130)];
+        line_up(&mut behind).await;
+        wait_until_they_wait(world.db(), 2).await;
+        held.rollback().await?;
+        let mut answers = join_all(bids.into_iter().chain(behind)).await;
+        let (next, last, failed, first) = (answers.remove(3), answers.remove(2), answers.remove(1), answers.remove(0));
+        assert_eq!(failed.unwrap_err().kind(), Some(ErrorKind::TriggerRefusal));
+        assert_eq!(next?.seq, 2, "it was waiting for the row, and got it");
+        assert!(matches!(super::rejection(first), Rejection::BelowMinimum { .. }));
+        assert_eq!(last?.seq, 3);
+        let books = Books::read(world.db()).await?;
+        books.check();
+        assert_eq!(books.bids.len(), 2);
+    }
+
+    /// A server whose default is a snapshot refuses a row that has changed while it was waited for: once.
+    async fn whoever_has_met_a_snapshot_asks_for_none_from_then_on(world: &World) {
+        let (_, database) = world.url().rsplit_once('/').expect("a database in the URL");
+        let default = format!("ALTER DATABASE {database} SET default_transaction_isolation = 'repeatable read'");
+        world.db().execute_unprepared(&default).await?;
+        let link = Link::to(world).await;
+        let pool = world.database().connect(link.url(), 1).await;
+        let ledger = AuctionLedger::new(pool.clone()).clock(ManualClock::new(super::start()));
+        charge(&ledger, &["ann", "bob"], 100_000).await?;
+        let auction = open(&ledger).await?;
+        for amount in [100, 110] {
+            ledger.place_bid(auction, "ann", amount.into()).await?;
+        }
+        link.requests();
+        ledger.place_bid(auction, "ann", 120.into()).await?;
+        let plain = link.requests().len();
+        let held = world.db().begin().await?;
+        held.execute_unprepared("UPDATE al_wallet SET last_at = last_at").await?;
+        let mut waiting_bid = ledger.place_bid(auction, "bob", 130.into()).into_future();
+        let waits = wait_until_they_wait(world.db(), 1);
+        futures::future::select(&mut waiting_bid, Box::pin(waits)).await;
+        held.commit().await?;
+        assert_eq!(waiting_bid.await?.seq, 5);
+        let again = link.requests();
+        assert!(again.iter().any(|request| says(request, "READ COMMITTED")), "tried again without one");
+        ledger.place_bid(auction, "ann", 140.into()).await?;
+        link.requests();
+        ledger.place_bid(auction, "ann", 150.into()).await?;
+        assert_eq!(link.requests().len(), plain + 1, "it asks from then on");
+        Books::read(world.db()).await?.check();
+        pool.close().await?;
     }
 }

@@ -105,18 +105,23 @@ on_every_backend! {
         });
         is_locked.await?;
         let mut bids: Vec<_> = (10..14).map(bid).collect();
+        // One has more time than the ledger gives.
+        let patient = ledger.place_bid(auction, "ann", 200.into()).deadline(Duration::from_secs(600));
+        bids.push(patient.into_future());
         ledger.drain().await;
         super::line_up(&mut bids).await;
         let first = bids.remove(0);
+        let patient = bids.pop().expect("there are five");
         for waiting in bids {
             assert!(matches!(waiting.await, Err(Error::Overloaded { .. })));
         }
         _ = sent.send(());
         holding.await??;
         assert_eq!(first.await?.maximum.reveal(), 100.into());
+        assert_eq!(patient.await?.maximum.reveal(), 200.into());
         let books = Books::read(world.db()).await?;
         books.check();
-        assert_eq!(books.bids.len(), 1);
+        assert_eq!(books.bids.len(), 2);
     }
 
     async fn off_means_that_nobody_waits_in_line(world: &World) {

@@ -1,10 +1,12 @@
 //! Rows as arrays, one for each column.
 
 use sea_orm::sea_query::{
-    Alias, ArrayType, Asterisk, CaseStatement, Expr, ExprTrait, Func, Iden, JoinType, Query,
-    SelectStatement, SimpleExpr,
+    Alias, ArrayType, Asterisk, CaseStatement, Expr, ExprTrait, Func, Iden, JoinType, LockType,
+    Order, Query, SelectStatement, SimpleExpr, SubQueryStatement, UnionType,
 };
-use sea_orm::{ColumnTrait, EntityTrait, Value};
+use sea_orm::{ColumnTrait, EntityTrait, Iterable, Value};
+
+use super::Wanted;
 
 /// No id, no amount and no instant is this number.
 const NOTHING: i64 = i64::MIN;
@@ -12,7 +14,7 @@ const NOTHING: i64 = i64::MIN;
 /// How a column says that there is nothing, for the driver knows no arrays with NULL.
 #[derive(Clone, Copy)]
 enum Nothing {
-    /// It never does.
+    /// There is something everywhere.
     Never,
     /// By a number that nothing has.
     Number,
@@ -22,9 +24,9 @@ enum Nothing {
 
 impl Nothing {
     /// `None` for a column that cannot be told so.
-    fn of(value: &Value, may_be_null: bool) -> Option<Self> {
+    fn of(value: &Value, is_missing: bool) -> Option<Self> {
         match value {
-            _ if !may_be_null => Some(Self::Never),
+            _ if !is_missing => Some(Self::Never),
             Value::BigInt(_) => Some(Self::Number),
             Value::String(_) => Some(Self::Text),
             _ => None,
@@ -56,6 +58,10 @@ impl Nothing {
     }
 }
 
+fn is_null(value: &Value) -> bool {
+    *value == value.as_null()
+}
+
 /// Whether a column is one of these values, of which there are some.
 pub(super) fn is_one_of(column: SimpleExpr, values: Vec<Value>) -> SimpleExpr {
     let kind = values.first().map_or(ArrayType::BigInt, Value::array_type);
@@ -72,8 +78,10 @@ where
     E::Column: Iden,
 {
     let first = rows.first()?;
-    let nothing = columns.iter().zip(first);
-    let nothing = nothing.map(|(column, value)| Nothing::of(value, column.def().is_null()));
+    let nothing = first.iter().enumerate().map(|(column, value)| {
+        let is_missing = |row: &Vec<Value>| row.get(column).is_some_and(is_null);
+        Nothing::of(value, rows.iter().any(is_missing))
+    });
     let nothing: Vec<Nothing> = nothing.collect::<Option<_>>()?;
     let types: Vec<_> = first.iter().map(Value::array_type).collect();
     let mut arrays: Vec<Vec<Value>> = vec![Vec::with_capacity(rows.len()); columns.len()];
@@ -93,6 +101,22 @@ where
     Some(select.from_subquery(unnested.take(), Alias::new("given")).take())
 }
 
+fn unnest(values: Vec<Value>) -> SimpleExpr {
+    let kind = values.first().map_or(ArrayType::BigInt, Value::array_type);
+    let array = Value::Array(kind, Some(Box::new(values)));
+    Func::cust(Alias::new("unnest")).arg(Expr::val(array)).into()
+}
+
+/// Pairs as a SELECT that has the columns by their names.
+fn unnest_pairs<C: Iden + Copy + 'static>(
+    columns: [C; 2],
+    pairs: Vec<[Value; 2]>,
+) -> SelectStatement {
+    let (one, other) = pairs.into_iter().map(|[one, other]| (one, other)).unzip();
+    let [first, second] = columns;
+    Query::select().expr_as(unnest(one), first).expr_as(unnest(other), second).take()
+}
+
 /// Of `rows`, those of which two columns are one of these pairs: each is looked up on its own, which LIMIT keeps so.
 pub(super) fn rows_at<C>(
     columns: [C; 2],
@@ -103,17 +127,47 @@ where
     C: ColumnTrait + Iden,
 {
     let (given, found) = (Alias::new("given"), Alias::new("found"));
-    let mut unnested = Query::select();
-    for (index, column) in columns.into_iter().enumerate() {
-        let values: Vec<Value> = pairs.iter().filter_map(|pair| pair.get(index).cloned()).collect();
-        let kind = values.first().map_or(ArrayType::Bytes, Value::array_type);
-        let array = Value::Array(kind, Some(Box::new(values)));
-        unnested.expr_as(Func::cust(Alias::new("unnest")).arg(Expr::val(array)), column);
+    for column in columns {
         rows.and_where(Expr::col(column).eq(Expr::col((given.clone(), column))));
     }
     Query::select()
         .column((found.clone(), Asterisk))
-        .from_subquery(unnested.take(), given)
+        .from_subquery(unnest_pairs(columns, pairs), given)
         .join_lateral(JoinType::InnerJoin, rows.limit(1).take(), found, Expr::val(true))
+        .take()
+}
+
+/// Looks each row up by its id, and locks it there, ascending: the rows of a join would be asked again, all of them, when one
+/// had to be waited for, and those that are wanted would be looked for among all that there are.
+pub(super) fn lock<E: EntityTrait>(
+    wanted: Wanted<E>,
+    mut select: SelectStatement,
+) -> SelectStatement
+where
+    E::Column: Iden,
+{
+    let Wanted { id, ids, key, pairs } = wanted;
+    let (given, sought, found) = (Alias::new("given"), Alias::new("sought"), Alias::new("found"));
+    let mut id_of = Query::select();
+    id_of.column(id).from(E::default());
+    for column in key {
+        id_of.and_where(Expr::col((E::default(), column)).eq(Expr::col((given.clone(), column))));
+    }
+    let id_of = SubQueryStatement::SelectStatement(id_of);
+    let mut all = Query::select();
+    all.expr_as(SimpleExpr::SubQuery(None, Box::new(id_of)), id)
+        .from_subquery(unnest_pairs(key, pairs), given)
+        .union(UnionType::Distinct, Query::select().expr(unnest(ids)).take())
+        .order_by(id, Order::Asc);
+    let row = Query::select()
+        .columns(E::Column::iter())
+        .from(E::default())
+        .and_where(Expr::col((E::default(), id)).eq(Expr::col((sought.clone(), id))))
+        .lock(LockType::Update)
+        .take();
+    select
+        .column((found.clone(), Asterisk))
+        .from_subquery(all, sought)
+        .join_lateral(JoinType::InnerJoin, row, found, Expr::val(true))
         .take()
 }
