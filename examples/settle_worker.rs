@@ -10,41 +10,24 @@
 use std::error::Error;
 use std::time::Duration;
 
-use auction_ledger::{AuctionLedger, AuctionState, AuctionTerms, Currency};
+use auction_ledger::{AuctionLedger, AuctionState, AuctionTerms, Currency, Sweep};
 use auction_ledger_migration::{Migrator, MigratorTrait};
 use sea_orm::Database;
 use tokio::sync::oneshot;
 
-/// Sweeps until it is told to stop, and returns how many auctions it has settled. Any number of processes may run it.
-async fn settle_worker(ledger: AuctionLedger, mut stop: oneshot::Receiver<()>) -> usize {
-    let mut settled = 0;
-    loop {
-        match ledger.settle_due(100).await {
-            Ok(sweep) => {
-                for settlement in &sweep.settled {
-                    match &settlement.sold {
-                        Some(sale) => println!(
-                            "auction {}: {} wins for {}",
-                            settlement.auction, sale.winner, sale.price
-                        ),
-                        None => println!("auction {}: unsold", settlement.auction),
-                    }
-                }
-                settled += sweep.settled.len();
-                // Reported, and tried again by the next sweep.
-                for (auction, error) in &sweep.failed {
-                    println!("auction {auction} could not be settled: {error}");
-                }
-                if sweep.more {
-                    continue;
-                }
+/// Says what a sweep has settled.
+fn tell(sweep: &Sweep) {
+    for settlement in &sweep.settled {
+        match &settlement.sold {
+            Some(sale) => {
+                println!("auction {}: {} wins for {}", settlement.auction, sale.winner, sale.price)
             }
-            Err(error) => println!("the database is away, and may come back: {error}"),
+            None => println!("auction {}: unsold", settlement.auction),
         }
-        tokio::select! {
-            _ = &mut stop => return settled,
-            () = tokio::time::sleep(Duration::from_millis(100)) => {}
-        }
+    }
+    // Reported, and tried again by the next sweep.
+    for (auction, error) in &sweep.failed {
+        println!("auction {auction} could not be settled: {error}");
     }
 }
 
@@ -55,8 +38,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let ledger = AuctionLedger::new(db);
     ledger.deposit("ann", Currency::EUR, 100.into()).await?;
 
-    let (stop, stopped) = oneshot::channel();
-    let worker = tokio::spawn(settle_worker(ledger.clone(), stopped));
+    let (stop, stopped) = oneshot::channel::<()>();
+    // Any number of processes may run one.
+    let settler = ledger.settler().on_sweep(tell);
+    let worker = tokio::spawn(settler.run(async move { _ = stopped.await }));
 
     let short = AuctionTerms::english(Currency::EUR, 10.into(), 1.into())
         .ends_in(Duration::from_millis(700));
@@ -71,7 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         states = (ledger.auction(telescope).await?.state, ledger.auction(lamp).await?.state);
     }
     _ = stop.send(());
-    assert_eq!(worker.await?, 2);
+    assert_eq!(worker.await?.settled, 2);
     assert_eq!(states, (AuctionState::Sold, AuctionState::Unsold));
     assert_eq!(ledger.wallet("sam", Currency::EUR).await?.available, 25.into());
     println!(

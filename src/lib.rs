@@ -61,7 +61,8 @@ pub use ledger::{
     EligibilityCheck, Entry, Extend, Finding, GetActs, GetAuction, GetAuctionFor, GetAuctions,
     GetBalanceAt, GetBids, GetEntries, GetHolds, GetWallet, GroupCommit, Hold, HouseShare,
     Increments, LowerReserve, OpenAuction, Outbid, PlaceBid, Purchase, Record, Sale, Settle,
-    Settlement, SettlementMismatch, Sweep, Symptom, Take, VoidBid, VoidedBid, Wallet, Withdraw,
+    Settled, Settlement, SettlementMismatch, Settler, Sweep, Symptom, Take, VoidBid, VoidedBid,
+    Wallet, Withdraw,
 };
 pub use money::{AmountError, Currency, CurrencyError};
 pub use rules::{AuctionState, Availability, Eligibility, Rejection, TermsError};

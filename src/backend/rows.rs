@@ -2,7 +2,7 @@
 //!
 //! | | INSERT | UPDATE |
 //! |---|---|---|
-//! | PostgreSQL | an array for each column, by `unnest`: one text for any number of rows, and another where a value is missing | the same, joined by the first column |
+//! | PostgreSQL | an array for each column, by `unnest`: one text for any number of rows | the same, joined by the first column |
 //! | MariaDB, MySQL, SQLite | `VALUES`, in pieces of a power of two | `CASE`, in pieces filled up to a power of two |
 //!
 //! One or two rows are `VALUES` and `CASE` on PostgreSQL as well.
@@ -24,6 +24,8 @@ use super::Dialect;
 pub(crate) struct Rows<E: EntityTrait> {
     columns: Vec<E::Column>,
     rows: Vec<Vec<Value>>,
+    /// Whether no value of any row is missing, where the table would allow that.
+    complete: bool,
 }
 
 /// Up to so many rows have a text of their own for each number.
@@ -38,7 +40,12 @@ where
     E::Column: Iden,
 {
     pub(crate) fn new(columns: impl IntoIterator<Item = E::Column>, rows: Vec<Vec<Value>>) -> Self {
-        Self { columns: columns.into_iter().collect(), rows }
+        Self { columns: columns.into_iter().collect(), rows, complete: false }
+    }
+
+    /// No value of any row is missing.
+    pub(crate) fn complete(self) -> Self {
+        Self { complete: true, ..self }
     }
 
     /// Inserts them; nothing if there are none.
@@ -86,7 +93,7 @@ where
         if self.rows.len() <= 2 || !dialect.has_arrays() {
             return None;
         }
-        arrays::select::<E>(&self.columns, &mut self.rows)
+        arrays::select::<E>(&self.columns, &mut self.rows, self.complete)
     }
 
     #[cfg(not(feature = "postgres"))]
@@ -123,8 +130,8 @@ impl Dialect {
 }
 
 impl Dialect {
-    /// The rows of which two columns, the key of the table, are one of these pairs; few of them under lock, so that no snapshot
-    /// hides them. Each pair is looked up by the key, however few rows the table had when the statement was prepared.
+    /// The rows of which two columns, the key of the table, are one of these pairs. They are not locked: InnoDB would lock the
+    /// gaps where none is, and two that lock one gap cannot both write there.
     pub(crate) fn rows_at<E: EntityTrait>(
         self,
         columns: [E::Column; 2],
@@ -144,7 +151,7 @@ impl Dialect {
             Expr::col(first).eq(one).and(Expr::col(second).eq(other))
         };
         let any = padded(pairs).into_iter().map(is_one).fold(Condition::any(), Condition::add);
-        rows.cond_where(any).lock(LockType::Update).take()
+        rows.cond_where(any).take()
     }
 }
 

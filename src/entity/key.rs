@@ -16,7 +16,8 @@ pub struct Model {
     pub request_hash: Vec<u8>,
     /// What the request did.
     pub operation: Uuid,
-    /// What it was answered, as JSON, for whoever asks again. `None` only while the request is being carried out.
+    /// What it was answered, as JSON, for whoever asks again. `None` only while a request that has claimed its key is being
+    /// carried out.
     #[sea_orm(column_type = "Text", nullable)]
     pub answer: Option<String>,
     /// When it was used.

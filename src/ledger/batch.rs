@@ -8,9 +8,13 @@
 //! |---|---|
 //! | 1. lock the auctions, ascending | one |
 //! | 2. lock every wallet the commands can touch, ascending, and read the clock | one |
-//! | 3. judge and fold, in memory: all refusals are given here | none |
-//! | 4. look for the keys of those who would be refused; of all, before they are judged, in a unit of work of the host and where the auction is handed over | none, or one |
-//! | 5. write each touched row once, the keys among them | one on PostgreSQL, one a table elsewhere |
+//! | 3. look for the keys, where the auction is handed over, and in a second attempt | none, or one |
+//! | 4. judge and fold, in memory: all refusals are given here | none |
+//! | 5. look for the keys of those who would be refused, where it was not done before | none, or one |
+//! | 6. write each touched row once, the keys among them | one on PostgreSQL, one a table elsewhere |
+//!
+//! Within a unit of work of the host, and where the host is asked who may bid, the key is claimed before all that, by one
+//! statement.
 //!
 //! Whoever is refused has changed nothing, in memory either. So nothing is written for a refusal, and the unit of work
 //! around it goes on.
@@ -27,7 +31,7 @@ use self::fold::{Fold, Folded};
 use super::AuctionLedger;
 use super::canonical::Canonical;
 use super::group::Handover;
-use super::once::{KeyLookup, Keys, Once, Slot};
+use super::once::{self, KeyUse, Keys, Once, Slot};
 use super::outcome::Done;
 use super::receipt::Outcome;
 use super::save;
@@ -107,6 +111,16 @@ impl Command {
         let mut outcomes = execute(uow, ledger, std::slice::from_ref(self), way).await?;
         outcomes.pop().expect("one command has one outcome")
     }
+
+    /// Claims the key first, and carries the command out alone.
+    pub(super) async fn claim_and_execute(
+        &self,
+        uow: &UnitOfWork,
+        ledger: &AuctionLedger,
+    ) -> Result<Done<Outcome>, Error> {
+        let run = async || self.execute(uow, ledger, Way::CLAIMED).await;
+        once::carry_out(uow, &ledger.clock, self.slot(), run).await
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -159,22 +173,22 @@ impl Wish {
 pub(super) struct Way<'a> {
     /// An auction that this leaves out is not known to any of the commands.
     pub(super) wait: LockWait,
-    pub(super) keys: KeyLookup,
+    pub(super) keys: KeyUse,
     /// Told once the commands are judged, and something is to be written.
     pub(super) handover: &'a Handover,
 }
 
 impl<'a> Way<'a> {
-    /// Within a unit of work of the host, which is not undone for a key.
-    pub(super) const WITHIN: Self =
-        Self { wait: LockWait::Wait, keys: KeyLookup::First, handover: &Handover::NONE };
+    /// Of a command whose key was claimed.
+    const CLAIMED: Self =
+        Self { wait: LockWait::Wait, keys: KeyUse::Claimed, handover: &Handover::NONE };
 
-    /// In a unit of work of its own: what stands in its way is met in its first attempt. Those who are behind it must not
-    /// come before it, so nothing may stand in the way of whoever hands over.
+    /// In a unit of work of the ledger's own: a key that stands in its way is met in its first attempt. Whoever is behind a list
+    /// that hands over would come before it if all was tried again, so such a list looks first.
     pub(super) fn alone(uow: &UnitOfWork, wait: LockWait, handover: &'a Handover) -> Self {
         let keys = match uow.attempt() {
-            1 if handover.is_none() => KeyLookup::IfRefused,
-            _ => KeyLookup::First,
+            1 if handover.is_none() => KeyUse::LookIfRefused,
+            _ => KeyUse::LookFirst,
         };
         Self { wait, keys, handover }
     }
@@ -194,22 +208,21 @@ pub(super) async fn execute(
     let slots: Vec<_> = commands.iter().map(Command::slot).collect();
     let mut ground = Ground::lock(uow, ledger, commands, way.wait).await?;
     let keys = match way.keys {
-        KeyLookup::First => Keys::look_up(uow, slots.iter().flatten()).await?,
-        KeyLookup::IfRefused => Keys::default(),
+        KeyUse::LookFirst => Keys::look_up(uow, slots.iter().flatten()).await?,
+        KeyUse::Claimed | KeyUse::LookIfRefused => Keys::default(),
     };
-    // Of what was carried out before, the host is not asked again.
-    let with_slots = commands.iter().zip(&slots);
-    let open = with_slots.filter(|(_, slot)| !keys.is_answered(slot.as_ref()));
-    let open: Vec<&Command> = open.map(|(command, _)| command).collect();
-    ground.eligibility = ledger.gatekeeper.ask(uow, &ground.lots, &open).await?;
+    ground.eligibility = ledger.gatekeeper.ask(uow, &ground.lots, commands).await?;
     let mut fold = Fold::of(ground, keys);
     let with_slots = commands.iter().zip(&slots);
     let mut outcomes: Vec<_> =
         with_slots.map(|(command, slot)| fold.carry_out(command, slot.as_ref())).collect();
-    if way.keys == KeyLookup::IfRefused {
+    if way.keys == KeyUse::LookIfRefused {
         answer_refused(uow, &mut outcomes, &slots).await?;
     }
-    let Folded { changes, events } = fold.finish();
+    let Folded { mut changes, events } = fold.finish();
+    if way.keys == KeyUse::Claimed {
+        changes.claimed = changes.replies.pop();
+    }
     if !changes.lots.is_empty() {
         way.handover.hand_over();
         save::save(uow, &changes).await?;

@@ -94,7 +94,7 @@ impl Gatekeeper {
         &self,
         uow: &UnitOfWork,
         lots: &BTreeMap<AuctionId, Lot>,
-        commands: &[&Command],
+        commands: &[Command],
     ) -> Result<BTreeMap<(AuctionId, UserId), Eligibility>, Error> {
         let mut answers = BTreeMap::new();
         let Some(check) = &self.0 else {

@@ -30,6 +30,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
 use self::lines::{Entered, Lines, NextList, Room, Waiting};
+pub(super) use self::list::together;
 pub(super) use self::turn::Handover;
 use self::turn::Turn;
 use super::AuctionLedger;
@@ -49,8 +50,9 @@ use crate::unit_of_work::{Error as UnitOfWorkError, LockWait, UnitOfWork};
 /// transactions too. Nobody waits for company: on an auction that is free, while few transactions are under way, a command goes
 /// at once.
 ///
-/// What somebody else has locked holds up those who share a transaction and do not need it for about a second; then they go on
-/// without it.
+/// A row that somebody else has locked holds up those who share a transaction and do not need it for about a second; then they go
+/// on without it. A key that a unit of work of the host has used for something else, and has not ended, is waited for with the
+/// auction locked: a key is for one request.
 ///
 /// It concerns commands on auctions that run by themselves, of one [`AuctionLedger`] and its clones. What runs
 /// [`within`](crate::PlaceBid::within) a unit of work of the host stands in no line, nor does any command of a ledger with an
@@ -249,16 +251,22 @@ impl Group {
         let ledger = alone.ledger;
         // In the task of a list nobody would know that it is nested, and both would wait for each other.
         ledger.unit_of_work().require_outermost()?;
+        // Whoever is asked about is asked once, so the key is claimed before.
+        let asks = ledger.gatekeeper.asks();
+        let alone = alone.writing_keys(command.once.key.is_some() && !asks);
         // Boxed, since most wait in line and never need it: it is large.
         let run = async || {
-            let run = async |uow: &UnitOfWork| {
-                let way = Way::alone(uow, LockWait::Wait, &Handover::NONE);
-                command.execute(uow, ledger, way).await
+            let run = async |uow: &UnitOfWork| match asks {
+                true => command.claim_and_execute(uow, ledger).await,
+                false => {
+                    let way = Way::alone(uow, LockWait::Wait, &Handover::NONE);
+                    command.execute(uow, ledger, way).await
+                }
             };
             alone.carry_out(run).await
         };
         // What a host's own check asks, counts and writes is the business of one command alone.
-        let grouped = self.settings.commands > 0 && !ledger.gatekeeper.asks();
+        let grouped = self.settings.commands > 0 && !asks;
         let done = match Handle::try_current() {
             Ok(runtime) if grouped => match self.enter(ledger, command, runtime)? {
                 Place::InLine(in_line) => {

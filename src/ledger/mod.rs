@@ -28,8 +28,10 @@ mod save;
 mod sealed;
 mod session;
 mod settle;
+mod settler;
 mod store;
 mod stored;
+mod sweep;
 mod take;
 mod terms_row;
 mod view;
@@ -60,7 +62,9 @@ pub use self::outcome::{CommandRef, CommandStatus};
 pub use self::place_bid::PlaceBid;
 pub use self::query::{Auction, GetAuction, GetWallet};
 pub use self::reserve::{AcceptBelowReserve, LowerReserve};
-pub use self::settle::{Sale, Settle, Settlement, Sweep};
+pub use self::settle::{Sale, Settle, Settlement};
+pub use self::settler::{Settled, Settler};
+pub use self::sweep::Sweep;
 pub use self::take::Take;
 pub use self::view::{AuctionView, GetAuctionFor, GetAuctions, GetHolds, Hold};
 pub use self::void_bid::{VoidBid, VoidedBid};
@@ -137,7 +141,8 @@ impl AuctionLedger {
         }
     }
 
-    /// Sets how often a verb that runs in a unit of work of its own is run again.
+    /// Sets how often a verb that runs in a unit of work of its own is run again. A key that stands there already when it is
+    /// written is looked for in one attempt more, which counts for nothing.
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;

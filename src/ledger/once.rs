@@ -1,10 +1,10 @@
 //! Once, and only once: idempotency keys.
 //!
-//! 1. A command on an auction looks for its key under the locks that it needs anyway, where whoever comes with the same key
-//!    waits too. Where nobody minds if all is undone, it looks only if it would be refused: whoever is accepted writes the key
-//!    with everything else, and if it stands there already, all is tried again, and the second attempt looks first.
-//! 2. Any other command claims its key by an INSERT, before anything is locked or judged: whoever comes with the same key
-//!    meanwhile waits there, and then finds the answer.
+//! 1. A key is claimed by an INSERT, before anything is locked or judged. Whoever comes with the same key meanwhile waits
+//!    there, and then finds the answer. So it is within a unit of work of the host, and wherever a command is not on an auction.
+//! 2. A command on an auction, in a unit of work of the ledger's own, has the locks to wait at that it needs anyway. It looks for
+//!    its key under them; or, in a first attempt that can be undone without harm to others, only if it would be refused: whoever
+//!    is accepted writes the key with everything else, and if it stands there already, all is tried again, and looks first.
 //! 3. It is resolved before the request is validated: a request that was carried out is answered as it was then, whatever
 //!    has become of the auction since.
 //! 4. The same key with another request is a conflict.
@@ -31,7 +31,7 @@ use crate::entity::key;
 use crate::error::{Error, TextError};
 use crate::id::{OperationId, UserId};
 use crate::rules::Micros;
-use crate::unit_of_work::{Error as UnitOfWorkError, LockWait, UnitOfWork};
+use crate::unit_of_work::{LockWait, UnitOfWork};
 
 /// What makes a command happen once: its operation, and the caller's key.
 #[derive(Clone, Debug)]
@@ -168,7 +168,7 @@ pub(super) struct Reply {
 }
 
 impl Slot {
-    /// Rule 2. Claims the key, or finds what was answered under it.
+    /// Rule 1. Claims the key, or finds what was answered under it.
     async fn claim(&self, uow: &UnitOfWork, clock: &Clock) -> Result<Claim, Error> {
         // A second round is needed only where the row was purged in between.
         for _ in 0..MOST_CLAIMS {
@@ -249,13 +249,15 @@ impl Reply {
     }
 }
 
-/// When a list looks for its keys: rule 1.
+/// What a list knows of its keys before it judges, and what it does about them: rules 1 and 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeyLookup {
-    /// Before it judges.
-    First,
-    /// Before it refuses.
-    IfRefused,
+pub(super) enum KeyUse {
+    /// They were claimed: there is nothing to look for.
+    Claimed,
+    /// It looks for them before it judges.
+    LookFirst,
+    /// It looks for them before it refuses.
+    LookIfRefused,
 }
 
 /// What is known of the keys of a list of commands: what was carried out under them, in the past or earlier in the list.
@@ -263,7 +265,7 @@ pub(super) enum KeyLookup {
 pub(super) struct Keys(BTreeMap<Place, Answered>);
 
 impl Keys {
-    /// Looks for the keys, ascending. What commands on their auctions have written is seen under the locks of these.
+    /// Looks for the keys. What commands on their auctions have written is seen under the locks of these.
     pub(super) async fn look_up<'a>(
         uow: &UnitOfWork,
         slots: impl Iterator<Item = &'a Slot>,
@@ -280,7 +282,7 @@ impl Keys {
             places.into_iter().map(pair).collect(),
         );
         let mut keys = BTreeMap::new();
-        for row in uow.query_all(&query).await.map_err(UnitOfWorkError::of_lock)? {
+        for row in uow.query_all(&query).await? {
             let row = key::Model::from_query_result(&row, "")?;
             let place = Place { scope: row.scope.clone(), key: row.idempotency_key.clone() };
             if let Claim::Answered(answered) = Claim::read(row)? {
@@ -288,10 +290,6 @@ impl Keys {
             }
         }
         Ok(Self(keys))
-    }
-
-    pub(super) fn is_answered(&self, slot: Option<&Slot>) -> bool {
-        slot.is_some_and(|slot| self.0.contains_key(&slot.place))
     }
 
     /// Rules 3 and 4: the answer of a request that was carried out.
@@ -314,7 +312,7 @@ impl Keys {
     }
 }
 
-/// Carries out a request that is not on an auction, once.
+/// Claims the key of a request, and carries it out, once.
 pub(super) async fn carry_out<F>(
     uow: &UnitOfWork,
     clock: &Clock,

@@ -45,8 +45,7 @@ macro_rules! command {
                 &self,
                 uow: &crate::unit_of_work::UnitOfWork,
             ) -> Result<crate::ledger::outcome::Done<$output>, crate::error::Error> {
-                let way = crate::ledger::batch::Way::WITHIN;
-                self.command.execute(uow, self.ledger, way).await?.try_map($answer)
+                self.command.claim_and_execute(uow, self.ledger).await?.try_map($answer)
             }
 
             /// Carries it out without a unit of work of the host.
@@ -165,11 +164,23 @@ pub(super) struct Alone<'a> {
     pub(super) ledger: &'a AuctionLedger,
     name: &'static str,
     lock_timeout: Option<Duration>,
+    /// Whether it writes keys that it has not looked for.
+    writes_keys: bool,
 }
 
 impl<'a> Alone<'a> {
     pub(super) fn new(ledger: &'a AuctionLedger, name: &'static str) -> Self {
-        Self { ledger, name, lock_timeout: None }
+        Self { ledger, name, lock_timeout: None, writes_keys: false }
+    }
+
+    /// Writes keys that it looks for in another attempt only.
+    pub(super) fn writing_keys(self, writes_keys: bool) -> Self {
+        Self { writes_keys, ..self }
+    }
+
+    /// Whether a key may have stood there already.
+    fn meets_key(&self, error: &Error) -> bool {
+        self.writes_keys && error.kind() == Some(ErrorKind::UniqueViolation)
     }
 
     /// Gives up when a lock is not to be had for so long.
@@ -225,7 +236,7 @@ impl<'a> Alone<'a> {
                     }
                 }
                 // A key that stands there already: another attempt, which does not count, looks for it first.
-                (error, _) if number == 1 && error.kind() == Some(ErrorKind::UniqueViolation) => {
+                (error, _) if number == 1 && self.meets_key(&error) => {
                     again = 1;
                     continue;
                 }

@@ -48,7 +48,8 @@ pub(super) async fn save(uow: &UnitOfWork, changes: &Changes) -> Result<(), Erro
     let sealed_bids = put::<sealed_bid::Entity>(sealed_bids, &SEALED_BID, dialect);
     let claimed = changes.claimed.iter().map(reply_values);
     let claimed = put::<key::Entity>(claimed, &REPLY, dialect);
-    let replies = all::<key::Entity>(changes.replies.iter().map(reply_values)).inserts(dialect);
+    let replies = all::<key::Entity>(changes.replies.iter().map(reply_values));
+    let replies = replies.complete().inserts(dialect);
     let inserts = [bids, acts, entries, shares, sealed_bids, claimed, replies];
     writes.extend(inserts.into_iter().flatten().map(Into::into));
     let Some(last) = writes.pop() else {

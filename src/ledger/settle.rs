@@ -1,22 +1,20 @@
-//! How auctions end: settled after their end, each alone or by the sweep of those that are due.
+//! How auctions end: settled after their end.
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
-use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::EntityTrait;
 use serde::{Deserialize, Serialize};
 
 use super::AuctionLedger;
-use super::batch::{Command, Way, Wish};
+use super::batch::{Command, Wish};
 use super::history::vanished;
 use super::once::Once;
 use super::outcome::Done;
 use super::receipt::Outcome;
 use super::request::{Alone, in_line, request};
 use super::store::{self, Lot};
-use crate::backend::Detached;
 use crate::entity::{act, auction};
 use crate::error::Error;
 use crate::id::{AuctionId, OperationId, UserId, WalletId};
@@ -170,148 +168,6 @@ impl AuctionLedger {
     pub fn settle(&self, auction: AuctionId) -> Settle<'_> {
         Settle { ledger: self, within: None, command: Command::new(auction, None, Wish::Settle) }
     }
-
-    /// Settles auctions whose end has passed, each in a unit of work of its own, the earliest end first, until `limit` are
-    /// settled or none is left.
-    ///
-    /// One that fails is reported, and stops neither the others nor those behind it. Several processes may sweep at once:
-    /// an auction is settled by one of them, and the others do not report it. Call again while [`more`](Sweep::more) says
-    /// so.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Database`] and [`Error::MigrationsMissing`], of the query for what is due. What goes wrong with an auction
-    /// is in the report.
-    ///
-    /// # Cancel safety
-    ///
-    /// What has been settled is settled; the rest is found by the next sweep.
-    ///
-    /// # Locking
-    ///
-    /// As [`settle`](Self::settle), one auction after the other.
-    ///
-    /// # Example: nothing is due
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use auction_ledger_migration::{Migrator, MigratorTrait};
-    /// # use auction_ledger::AuctionLedger;
-    /// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
-    /// # Migrator::up(&db, None).await?;
-    /// # let ledger = AuctionLedger::new(db);
-    /// let sweep = ledger.settle_due(100).await?;
-    /// assert!(sweep.settled.is_empty() && sweep.failed.is_empty() && !sweep.more);
-    /// # Ok(()) }
-    /// ```
-    pub async fn settle_due(&self, limit: u64) -> Result<Sweep, Error> {
-        let now = self.clock.now(&Detached(&self.db)).await?;
-        let mut sweep = Sweep::default();
-        // What is being released was begun by somebody, who may be gone.
-        let mut last = 0;
-        while count(&sweep) < limit {
-            let Some(id) = self.releasing(last).await? else { break };
-            last = id;
-            self.settle_one(AuctionId::from(id), &mut sweep).await;
-        }
-        let mut last = None;
-        while count(&sweep) < limit {
-            let due = self.due(now, last).await?;
-            if due.is_empty() {
-                return Ok(sweep);
-            }
-            for (ends_at, id) in due {
-                if count(&sweep) == limit {
-                    break;
-                }
-                last = Some((ends_at, id));
-                self.settle_one(AuctionId::from(id), &mut sweep).await;
-            }
-        }
-        sweep.more = limit > 0;
-        Ok(sweep)
-    }
-
-    async fn settle_one(&self, id: AuctionId, sweep: &mut Sweep) {
-        let settled = loop {
-            match self.settle(id).await {
-                // Sealed bids are released batch by batch.
-                Ok(settlement) if settlement.releasing => {}
-                settled => break settled,
-            }
-        };
-        match settled {
-            Ok(settlement) if settlement.repeated => {}
-            Ok(settlement) => sweep.settled.push(settlement),
-            // Somebody has cancelled it meanwhile.
-            Err(Error::Rejected(Rejection::Closed { .. })) => {}
-            Err(error) => {
-                tracing::error!(auction = %id, %error, "an auction could not be settled");
-                sweep.failed.push((id, error));
-            }
-        }
-    }
-
-    /// The next auction after `last` whose sealed bids are being released.
-    async fn releasing(&self, last: i64) -> Result<Option<i64>, Error> {
-        let releasing = auction::Entity::find()
-            .select_only()
-            .column(auction::Column::Id)
-            .filter(
-                auction::Column::State
-                    .is_in([auction::State::Settling, auction::State::Cancelling]),
-            )
-            .filter(auction::Column::Id.gt(last))
-            .order_by_asc(auction::Column::Id)
-            .limit(1);
-        Ok(releasing.into_tuple().one(&Detached(&self.db)).await?)
-    }
-
-    /// The original end and the id of some auctions that are due, in this order, after the `last` one.
-    async fn due(&self, now: Micros, last: Option<(i64, i64)>) -> Result<Vec<(i64, i64)>, Error> {
-        let open = auction::Column::State
-            .eq(auction::State::Open)
-            .and(auction::Column::EndsAt.lte(now.get()));
-        let window =
-            Expr::col(auction::Column::EndsAt).add(Expr::col(auction::Column::AcceptanceWindow));
-        let awaiting =
-            auction::Column::State.eq(auction::State::AwaitingSeller).and(window.lte(now.get()));
-        let mut due = auction::Entity::find()
-            .select_only()
-            .columns([auction::Column::OriginalEndsAt, auction::Column::Id])
-            .filter(
-                auction::Column::State
-                    .is_in([auction::State::Open, auction::State::AwaitingSeller]),
-            )
-            .filter(auction::Column::OriginalEndsAt.lte(now.get()))
-            .filter(open.or(awaiting))
-            .order_by_asc(auction::Column::OriginalEndsAt)
-            .order_by_asc(auction::Column::Id)
-            .limit(100);
-        if let Some((ends_at, id)) = last {
-            let same_end =
-                auction::Column::OriginalEndsAt.eq(ends_at).and(auction::Column::Id.gt(id));
-            due = due.filter(auction::Column::OriginalEndsAt.gt(ends_at).or(same_end));
-        }
-        Ok(due.into_tuple().all(&Detached(&self.db)).await?)
-    }
-}
-
-fn count(sweep: &Sweep) -> u64 {
-    u64::try_from(sweep.settled.len()).unwrap_or(u64::MAX)
-}
-
-/// What a sweep has settled: [`AuctionLedger::settle_due`].
-#[derive(Debug, Default)]
-#[non_exhaustive]
-#[must_use = "auctions that could not be settled are told here and nowhere else"]
-pub struct Sweep {
-    /// What this sweep has settled.
-    pub settled: Vec<Settlement>,
-    /// What could not be settled, and why. The next sweep tries again.
-    pub failed: Vec<(AuctionId, Error)>,
-    /// Whether the limit was reached, so that more may be due. Never true if nothing was settled.
-    pub more: bool,
 }
 
 /// A settlement to be made: [`AuctionLedger::settle`].
@@ -339,7 +195,7 @@ impl Settle<'_> {
     }
 
     async fn run(&self, uow: &UnitOfWork) -> Result<Done<Settlement>, Error> {
-        match self.command.execute(uow, self.ledger, Way::WITHIN).await {
+        match self.command.claim_and_execute(uow, self.ledger).await {
             Err(error) if is_over(&error) => {
                 let settlement = self.repeat(uow).await?;
                 let command = settlement.command();

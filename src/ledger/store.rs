@@ -1,7 +1,8 @@
 //! Locking and loading what a command can touch.
 //!
 //! The lock order is written here and nowhere else: auctions ascending, then wallets ascending, each in one query. The
-//! database's clock is read with the wallets, after the auctions' locks.
+//! database's clock is read with the wallets, after the auctions' locks. Keys come before them where they are claimed, and behind
+//! them where they are written with everything else: that two meet on one key is a mistake of whoever gave it to two requests.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -412,7 +412,7 @@ on_every_backend! {
 }
 
 /// Gives a user the most that a wallet can hold, behind the ledger's back.
-async fn fill(world: &World, user: &str) -> Result<(), DbErr> {
+pub(super) async fn fill(world: &World, user: &str) -> Result<(), DbErr> {
     let hex: String = user.bytes().map(|byte| format!("{byte:02x}")).collect();
     let owner = match world.database() {
         crate::support::Database::Postgres => format!("'\\x{hex}'"),

@@ -7,6 +7,7 @@ mod endings;
 mod events;
 mod history;
 mod plans;
+mod settler;
 
 use auction_ledger::{
     AuctionId, AuctionLedger, AuctionTerms, Currency, Error, ManualClock, Rejection,

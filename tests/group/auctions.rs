@@ -35,7 +35,7 @@ struct Host {
 enum Lock {
     Auction(AuctionId),
     Wallet(&'static str),
-    /// The key `k` of Ann's, for a bid on this auction.
+    /// The key `k` of the house, for another end of this auction.
     Key(AuctionId),
 }
 
@@ -51,7 +51,8 @@ impl Lock {
                 uow.lock(wallet, LockWait::Wait).await?;
             }
             Self::Key(auction) => {
-                ledger.place_bid(auction, "ann", 100.into()).key("k").within(uow).await?;
+                let later = super::end() + chrono::TimeDelta::hours(2);
+                ledger.extend(auction, later).key("k").within(uow).await?;
             }
         }
         Ok(())
@@ -165,30 +166,68 @@ on_servers! {
         Books::read(world.db()).await?.check();
     }
 
-    /// Whoever is in a list with it waits too, and is answered.
+    /// A key of the house, so that nothing else is waited for. Whoever comes to the auction meanwhile waits too, and is answered.
     async fn a_key_that_a_host_is_using_for_something_else_is_waited_for(world: &World) {
         let ledger = AuctionLedger::new(world.connect(12).await).clock(ManualClock::new(super::start()));
         charge(&ledger, &["ann", "bob"], 100_000).await?;
         let auctions = open_many(&ledger, 2).await?;
         let (auction, other) = (auctions[0], auctions[1]);
         let host = Host::with(&ledger, Lock::Key(other)).await;
-        let bid = |amount: i64| ledger.place_bid(auction, "bob", amount.into());
+        let later = super::end() + chrono::TimeDelta::hours(1);
+        let extend = tokio::spawn({
+            let ledger = ledger.clone();
+            async move { ledger.extend(auction, later).key("k").await }
+        });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let bid = tokio::spawn({
+            let ledger = ledger.clone();
+            async move { ledger.place_bid(auction, "bob", 100.into()).await }
+        });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!extend.is_finished() && !bid.is_finished());
+        host.end().await?;
+        let conflict = extend.await?;
+        assert!(matches!(conflict, Err(Error::IdempotencyConflict { .. })), "it is another auction: {conflict:?}");
+        assert_eq!(bid.await??.seq, 2);
+        Books::read(world.db()).await?.check();
+    }
+
+    /// A key that stands there already undoes the list, which looks for its keys then; what is locked is left out of it.
+    async fn keys_of_many_auctions_share_a_transaction(world: &World) {
+        let ledger = AuctionLedger::new(world.connect(8).await).clock(ManualClock::new(super::start()));
+        let ledger = ledger.group_commit(GroupCommit::new().lists(1));
+        charge(&ledger, &["ann", "bob"], 100_000).await?;
+        let auctions = open_many(&ledger, 6).await?;
+        let (used, locked, replayed) = (auctions[2], auctions[3], auctions[4]);
+        let bid = |auction: AuctionId, amount: i64, key: &str| {
+            ledger.place_bid(auction, "ann", amount.into()).key(key).into_future()
+        };
+        let first = bid(used, 100, "used").await?;
+        let original = bid(replayed, 100, "replayed").await?;
+        let host = Host::with(&ledger, Lock::Auction(locked)).await;
         let mut bids = vec![
-            bid(100).into_future(),
-            bid(110).key("k").into_future(),
-            ledger.place_bid(auction, "ann", 120.into()).key("k").into_future(),
-            bid(130).into_future(),
+            bid(auctions[0], 100, "0"),
+            bid(auctions[1], 100, "1"),
+            bid(used, 110, "used"),
+            bid(locked, 100, "3"),
+            bid(replayed, 100, "replayed"),
+            bid(auctions[5], 100, "5"),
         ];
         ledger.drain().await;
         line_up(&mut bids).await;
-        host.end().await?;
+        let behind = bids.remove(3);
         let mut answers = join_all(bids).await;
+        assert_eq!(answers.remove(3)?, original);
         let conflict = answers.remove(2);
-        assert!(matches!(conflict, Err(Error::IdempotencyConflict { .. })), "it is another auction: {conflict:?}");
-        for (answer, seq) in answers.into_iter().zip(2..) {
-            assert_eq!(answer?.seq, seq);
+        assert!(matches!(conflict, Err(Error::IdempotencyConflict { operation }) if operation == first.operation), "{conflict:?}");
+        for answer in answers {
+            assert_eq!(answer?.seq, 2);
         }
-        Books::read(world.db()).await?.check();
+        host.end().await?;
+        assert_eq!(behind.await?.seq, 2);
+        let books = Books::read(world.db()).await?;
+        books.check();
+        assert_eq!((books.bids.len(), books.keys.len()), (6, 6));
     }
 
     /// Processes whose lists have no auction in common, and every wallet: each waits for the wallets of the other, and finds

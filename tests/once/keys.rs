@@ -68,7 +68,7 @@ on_every_backend! {
         assert_eq!((books.total(), books.keys.len()), (10_010, 0));
     }
 
-    /// Rule 2: what was answered is answered again, although it would be refused by now.
+    /// What was answered is answered again, although it would be refused by now.
     async fn a_retry_after_the_auction_has_closed_is_the_original_success(world: &World) {
         let (ledger, clock, auction) = house(world).await?;
         let bid = ledger.place_bid(auction, "ann", 200.into()).key("a").await?;

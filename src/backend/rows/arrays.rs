@@ -24,9 +24,9 @@ enum Nothing {
 
 impl Nothing {
     /// `None` for a column that cannot be told so.
-    fn of(value: &Value, is_missing: bool) -> Option<Self> {
+    fn of(value: &Value, may_be_missing: bool) -> Option<Self> {
         match value {
-            _ if !is_missing => Some(Self::Never),
+            _ if !may_be_missing => Some(Self::Never),
             Value::BigInt(_) => Some(Self::Number),
             Value::String(_) => Some(Self::Text),
             _ => None,
@@ -58,10 +58,6 @@ impl Nothing {
     }
 }
 
-fn is_null(value: &Value) -> bool {
-    *value == value.as_null()
-}
-
 /// Whether a column is one of these values, of which there are some.
 pub(super) fn is_one_of(column: SimpleExpr, values: Vec<Value>) -> SimpleExpr {
     let kind = values.first().map_or(ArrayType::BigInt, Value::array_type);
@@ -73,15 +69,16 @@ pub(super) fn is_one_of(column: SimpleExpr, values: Vec<Value>) -> SimpleExpr {
 pub(super) fn select<E: EntityTrait>(
     columns: &[E::Column],
     rows: &mut Vec<Vec<Value>>,
+    complete: bool,
 ) -> Option<SelectStatement>
 where
     E::Column: Iden,
 {
     let first = rows.first()?;
-    let nothing = first.iter().enumerate().map(|(column, value)| {
-        let is_missing = |row: &Vec<Value>| row.get(column).is_some_and(is_null);
-        Nothing::of(value, rows.iter().any(is_missing))
-    });
+    // Not by looking at the rows: each set of columns that miss something would be another text.
+    let nothing = columns.iter().zip(first);
+    let nothing =
+        nothing.map(|(column, value)| Nothing::of(value, !complete && column.def().is_null()));
     let nothing: Vec<Nothing> = nothing.collect::<Option<_>>()?;
     let types: Vec<_> = first.iter().map(Value::array_type).collect();
     let mut arrays: Vec<Vec<Value>> = vec![Vec::with_capacity(rows.len()); columns.len()];

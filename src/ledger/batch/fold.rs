@@ -133,7 +133,12 @@ impl Fold {
     /// are none of its business.
     fn now_of(&self, command: &Command, lot: &Lot, wallet: Option<WalletId>) -> rules::Micros {
         let Standing { seller, leader, last_at, .. } = lot.standing;
-        if !command.wish.is_offer() {
+        // Offers and settlements can be in a list with strangers.
+        let is_alone = match command.wish {
+            Wish::Settle => lot.terms.is_sealed(),
+            wish => !wish.is_offer(),
+        };
+        if is_alone {
             return self.locked.now_after(last_at);
         }
         let leader = leader.map(|leader| leader.wallet);

@@ -63,7 +63,8 @@ async fn carry_out(
     ledger: &AuctionLedger,
     commands: &[Command],
 ) -> Vec<Result<Done<Outcome>, Error>> {
-    let done = ledger.atomic(async |uow| execute(uow, ledger, commands, Way::WITHIN).await);
+    let way = Way { keys: KeyUse::LookFirst, ..Way::CLAIMED };
+    let done = ledger.atomic(async |uow| execute(uow, ledger, commands, way).await);
     done.await.unwrap().into_value()
 }
 
@@ -117,8 +118,8 @@ async fn left_to_the_next(db: DatabaseConnection) {
     assert!(outcomes[0].as_ref().unwrap_err().is_rejection());
     assert_eq!(operation(&outcomes[1]), list[1].once.operation);
     assert!(outcomes[2].as_ref().unwrap_err().is_rejection());
-    assert_eq!(stored(&ledger).await, (1, 1), "what was not used was given back");
-    // The key stands for the request that was carried out, not for the one that claimed it.
+    assert_eq!(stored(&ledger).await, (1, 1), "what was not used is free");
+    // The key stands for the request that was carried out, not for the first that had it.
     let again = carry_out(&ledger, &[bid(auction, "ann", 100, "k")]).await;
     assert_eq!(operation(&again[0]), list[1].once.operation);
     let other = carry_out(&ledger, &[bid(auction, "ann", 5, "k")]).await;

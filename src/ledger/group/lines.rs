@@ -257,7 +257,7 @@ impl Lines {
     }
 
     /// Auctions are not this turn's any more.
-    pub(super) fn free(&mut self, turn: TurnId, auctions: &[AuctionId]) {
+    fn free(&mut self, turn: TurnId, auctions: &[AuctionId]) {
         for auction in auctions {
             let Some(line) = self.by_auction.get_mut(auction) else {
                 continue;

@@ -2,7 +2,8 @@
 //!
 //! 1. A list of several auctions takes those that it can lock at once. The others are taken out of it, each auction as a list
 //!    of its own, which waits for the lock.
-//! 2. Such a list waits for a wallet that a stranger has no longer than [`PATIENCE`]. Then all of its auctions are taken apart.
+//! 2. Such a list waits for a wallet, or a key, that a stranger has no longer than [`PATIENCE`]. Then all of its auctions are
+//!    taken apart.
 //! 3. What was taken apart waits as long as it takes, and counts as no transaction that is under way.
 //! 4. Everything runs where somebody waits for it: a runtime that nobody drives would keep it for ever.
 
@@ -30,6 +31,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What has become of one command of a list: its answer, or nothing if something that it may need is locked by somebody else.
 type Fate = Option<Answer>;
+
+/// Carries out commands on several auctions in one unit of work, and leaves out those that it would have to wait for.
+pub(in crate::ledger) async fn together(ledger: &AuctionLedger, commands: &[Command]) -> Vec<Fate> {
+    let wait = if ledger.has_row_locks() { LockWait::SkipLocked } else { LockWait::Wait };
+    fates(ledger, commands, wait, &Handover::NONE).await
+}
 
 /// Carries out a list in its turn, and tells each what became of it.
 pub(super) async fn carry_out(mut turn: Turn, list: Vec<Waiting>) {
@@ -89,7 +96,8 @@ async fn answer(
 }
 
 async fn alone(ledger: &AuctionLedger, command: &Command, handover: &Handover) -> Answer {
-    let alone = Alone::new(ledger, "GroupCommit");
+    let has_key = command.once.key.is_some();
+    let alone = Alone::new(ledger, "GroupCommit").writing_keys(has_key);
     let run = async |uow: &UnitOfWork| {
         command.execute(uow, ledger, Way::alone(uow, LockWait::Wait, handover)).await
     };
@@ -108,7 +116,9 @@ fn fates<'a>(
         if let ([command], false) = (commands, skips) {
             return vec![Some(alone(ledger, command, handover).await)];
         }
-        let list = Alone::new(ledger, "GroupCommit").lock_timeout(skips.then_some(PATIENCE));
+        let has_key = commands.iter().any(|command| command.once.key.is_some());
+        let list = Alone::new(ledger, "GroupCommit").writing_keys(has_key);
+        let list = list.lock_timeout(skips.then_some(PATIENCE));
         let run = async |uow: &UnitOfWork| {
             List::carry_out(uow, ledger, commands, Way::alone(uow, wait, handover)).await
         };

@@ -136,11 +136,11 @@ async fn whoever_leaves_behind_a_turn_that_is_ending_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_was_freed_or_split_off_is_not_handed_over() {
+async fn what_has_ended_or_was_split_off_is_not_handed_over() {
     let mut lines = Lines::default();
     let slow = lines.turn(1);
     lines.wait(1);
-    lines.free(slow, &[auction(1)]);
+    lines.end(slow, &[auction(1)]);
     assert!(!lines.hand_over(slow, auction(1)));
     let (second, _, _) = lines.next().unwrap();
     let apart = lines.split(&[auction(1)]);
