@@ -33,9 +33,11 @@
 //! # Features
 //!
 //! `postgres`, `mysql`, `sqlite` (default): SeaORM's drivers. `testing`: a manual clock, a recording
-//! sink and `unit_of_work::capture_on_commit`.
+//! sink and `unit_of_work::capture_on_commit`. `blocking`: the ledger for code without async.
 
 mod backend;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod clock;
 pub mod entity;
 mod error;

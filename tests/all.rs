@@ -23,6 +23,7 @@
 
 mod audit;
 mod bad_input;
+mod blocking;
 mod cancel;
 mod doctor;
 mod endings;

@@ -70,6 +70,12 @@ pub enum Error {
         "a unit of work on the same pool is open in this task: nest with `uow.atomic`, or join it"
     )]
     NestedRoot,
+    /// Somebody wanted to wait on a thread that belongs to a runtime of tokio, where waiting would keep others from running.
+    /// Nothing happened. Await the ledger of async code, or wait on a thread of your own: see `blocking`.
+    #[error(
+        "this thread belongs to a tokio runtime: await `auction_ledger::AuctionLedger` here, or wait on a thread of its own"
+    )]
+    InsideRuntime,
     /// Isolation level and access mode belong to the root: a nested block cannot change them.
     #[error("options of a transaction can be set on its root only")]
     NestedOptions,
