@@ -164,8 +164,9 @@ impl Dialect {
     }
 
     /// Whether one value can be an array, and be taken apart into rows.
+    #[cfg(feature = "postgres")]
     pub(crate) fn has_arrays(self) -> bool {
-        cfg!(feature = "postgres") && self.0 == DbBackend::Postgres
+        self.0 == DbBackend::Postgres
     }
 
     /// Opens a transaction where the database has ended ours by itself, so that the ROLLBACK that the driver counts on

@@ -25,6 +25,7 @@ pub(crate) struct Rows<E: EntityTrait> {
     columns: Vec<E::Column>,
     rows: Vec<Vec<Value>>,
     /// Whether no value of any row is missing, where the table would allow that.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only arrays ask for it"))]
     complete: bool,
 }
 
