@@ -158,7 +158,7 @@ on_every_backend! {
         assert_eq!((books.bids.len(), books.keys.len()), (5, 3));
     }
 
-    /// It is found only when everything is written; then all is undone, and looked for first.
+    /// On SQLite it is found only when everything is written, and all is undone; a list that hands over has looked for it before.
     async fn a_key_that_was_used_for_something_else_costs_the_others_nothing(world: &World) {
         let ledger = ledger(world);
         charge(&ledger, &["ann", "bob"], 10_000).await?;

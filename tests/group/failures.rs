@@ -114,7 +114,7 @@ on_servers! {
         }
     }
 
-    /// However many bids a list has, it is as few statements, or on MariaDB a few more; and each of them is prepared.
+    /// However many bids a list has, it is as few requests, or on MariaDB a few more, once its statements are prepared.
     async fn a_list_is_few_statements(world: &World) {
         let link = Link::to(world).await;
         let pool = world.database().connect(link.url(), 1).await;
