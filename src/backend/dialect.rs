@@ -163,6 +163,11 @@ impl Dialect {
         self.0 == DbBackend::Postgres
     }
 
+    /// Whether a statement can lock rows of one table, and then rows of another that it finds by the first.
+    pub(crate) fn locks_in_order(self) -> bool {
+        self.0 == DbBackend::Postgres
+    }
+
     /// Whether one value can be an array, and be taken apart into rows.
     #[cfg(feature = "postgres")]
     pub(crate) fn has_arrays(self) -> bool {

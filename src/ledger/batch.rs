@@ -7,7 +7,7 @@
 //! | step | statement |
 //! |---|---|
 //! | 1. lock the auctions, ascending | one |
-//! | 2. lock every wallet the commands can touch, ascending, and read the clock | one |
+//! | 2. lock every wallet the commands can touch, ascending, and read the clock | one; none for one bid on PostgreSQL, where the first does it |
 //! | 3. look for the keys, where the auction is handed over, and in a second attempt | none, or one |
 //! | 4. judge and fold, in memory: all refusals are given here | none |
 //! | 5. look for the keys of those who would be refused, where it was not done before | none, or one |
@@ -26,11 +26,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
+use sea_orm::ConnectionTrait;
 
 use self::fold::{Fold, Folded};
 use super::AuctionLedger;
 use super::canonical::Canonical;
 use super::group::Handover;
+use super::lock_bid::LoneBid;
 use super::once::{self, KeyUse, Keys, Once, Slot};
 use super::outcome::Done;
 use super::receipt::Outcome;
@@ -38,6 +40,7 @@ use super::save;
 use super::sealed::SealedBids;
 use super::store::{self, Locked, Lot};
 use super::void_bid::Ballots;
+use crate::backend::Dialect;
 use crate::error::{self, Error};
 use crate::id::{AuctionId, UserId, WalletId};
 use crate::rules::{self, Eligibility};
@@ -310,6 +313,16 @@ fn sealed_bidders<'a>(
     bidders.into_values().collect()
 }
 
+/// The one bid that this is.
+fn lone_bid(commands: &[Command]) -> Option<LoneBid<'_>> {
+    match commands {
+        [Command { auction, user: Some(user), wish: Wish::Bid(amount), .. }] => {
+            Some(LoneBid { auction: *auction, user, amount: *amount })
+        }
+        _ => None,
+    }
+}
+
 /// Whatever the commands can touch, under lock.
 struct Ground {
     locked: Locked,
@@ -328,13 +341,21 @@ impl Ground {
         wait: LockWait,
     ) -> Result<Self, Error> {
         let ids: BTreeSet<_> = commands.iter().map(|command| command.auction).collect();
-        let lots = store::lock_auctions(uow, &ids, wait).await?;
+        let (lots, early) = match lone_bid(commands) {
+            Some(bid) if Dialect::of(uow.get_database_backend()).locks_in_order() => {
+                bid.lock(uow, &ledger.clock, wait).await?
+            }
+            _ => (store::lock_auctions(uow, &ids, wait).await?, None),
+        };
         let mut sealed = SealedBids::load(uow, &lots, commands).await?;
         let (mut wallets, owners) = touched(&lots, commands);
         let ballots = Ballots::load(uow, &lots, commands).await?;
         wallets.extend(sealed.wallets());
         wallets.extend(ballots.wallets());
-        let locked = store::lock_wallets(uow, &ledger.clock, &wallets, &owners).await?;
+        let locked = match early.filter(|locked| locked.covers(&wallets, &owners)) {
+            Some(locked) => locked,
+            None => store::lock_wallets(uow, &ledger.clock, &wallets, &owners).await?,
+        };
         for (lot, bidders) in sealed_bidders(&lots, commands, &locked) {
             sealed.load_own(uow, lot, &bidders).await?;
         }

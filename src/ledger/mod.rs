@@ -16,6 +16,7 @@ mod house;
 mod house_share;
 mod increments;
 mod journal;
+mod lock_bid;
 mod once;
 mod open_auction;
 mod outcome;

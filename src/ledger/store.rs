@@ -1,6 +1,7 @@
 //! Locking and loading what a command can touch.
 //!
-//! The lock order is written here and nowhere else: auctions ascending, then wallets ascending, each in one query. The
+//! The lock order is written here and nowhere else: auctions ascending, then wallets ascending, each in one query; of one bid
+//! in a single query (`lock_bid`), in the same order. The
 //! database's clock is read with the wallets, after the auctions' locks. Keys come before them where they are claimed, and behind
 //! them where they are written with everything else: that two meet on one key is a mistake of whoever gave it to two requests.
 
@@ -145,7 +146,7 @@ pub(super) struct Locked {
 }
 
 impl Locked {
-    fn of_accounts(accounts: BTreeMap<WalletId, Account>, now: Micros) -> Self {
+    pub(super) fn of_accounts(accounts: BTreeMap<WalletId, Account>, now: Micros) -> Self {
         let mut by_owner = HashMap::<UserId, Vec<WalletId>>::new();
         for account in accounts.values() {
             by_owner.entry(account.owner.clone()).or_default().push(account.id);
@@ -177,6 +178,12 @@ impl Locked {
         let wallets = self.by_owner.get(user)?.iter();
         let mut accounts = wallets.filter_map(|wallet| self.accounts.get(wallet));
         accounts.find(|account| account.currency.code() == currency.code())
+    }
+
+    /// Whether all these are among them.
+    pub(super) fn covers(&self, ids: &BTreeSet<WalletId>, owners: &BTreeSet<Owner>) -> bool {
+        let mut wallets = ids.iter().map(|id| self.accounts.contains_key(id));
+        wallets.all(|is_locked| is_locked) && owners.iter().all(|owner| self.has(owner))
     }
 
     fn has(&self, owner: &Owner) -> bool {

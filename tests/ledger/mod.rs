@@ -4,6 +4,7 @@ mod clock;
 mod contention;
 mod hazards;
 mod hazards_schema;
+mod lock_bid;
 mod migrations;
 mod races;
 mod refusals;

@@ -53,7 +53,7 @@ on_every_backend! {
         let statements = statements.load(Ordering::SeqCst);
         let (most, begin_and_commit) = match world.database() {
             Database::Sqlite => (8, 2),
-            Database::Postgres => (5, 2),
+            Database::Postgres => (4, 2),
             // SET TRANSACTION ISOLATION LEVEL comes before BEGIN.
             Database::Mariadb => (11, 3),
         };
@@ -79,6 +79,8 @@ on_every_backend! {
         statements.store(0, Ordering::SeqCst);
         super::rejection(ledger.place_bid(auction, "ann", 100.into()).await);
         db.close_by_ref().await?;
-        assert_eq!(statements.load(Ordering::SeqCst), 2, "the auction and the wallets");
+        let one_lock = world.database() == Database::Postgres;
+        let locks = if one_lock { 1 } else { 2 };
+        assert_eq!(statements.load(Ordering::SeqCst), locks, "the auction and the wallets");
     }
 }
