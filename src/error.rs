@@ -262,6 +262,17 @@ pub(crate) fn title(text: &str) -> Result<(), Error> {
     Err(Error::InvalidText { what: "title", error })
 }
 
+/// The name of a relay: 1 to 64 bytes.
+pub(crate) fn relay(text: &str) -> Result<(), Error> {
+    let error = match text {
+        "" => TextError::Empty,
+        _ if text.len() > 64 => TextError::TooLong { length: text.len(), limit: 64, unit: "bytes" },
+        _ if text.contains('\0') => TextError::ContainsNul,
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidText { what: "relay", error })
+}
+
 /// A memo: up to 200 bytes.
 pub(crate) fn memo(text: Option<&str>) -> Result<(), Error> {
     let error = match text.unwrap_or_default() {

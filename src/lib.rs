@@ -61,10 +61,10 @@ pub use ledger::{
     AuditPosition, AuditReport, AuditedRows, Balance, Bid, BidRecord, BuyNow, Cancel, Cancellation,
     Change, Checkup, CloseEarly, CommandRef, CommandStatus, Conservation, Deposit, Doctor,
     EligibilityCheck, Entry, Extend, Finding, GetActs, GetAuction, GetAuctionFor, GetAuctions,
-    GetBalanceAt, GetBids, GetEntries, GetHolds, GetWallet, GroupCommit, Hold, HouseShare,
-    Increments, LowerReserve, OpenAuction, Outbid, PlaceBid, Purchase, Record, Sale, Settle,
-    Settled, Settlement, SettlementMismatch, Settler, Sweep, Symptom, Take, VoidBid, VoidedBid,
-    Wallet, Withdraw,
+    GetBalanceAt, GetBids, GetEntries, GetEvents, GetHolds, GetWallet, GroupCommit, Hold,
+    HouseShare, Increments, Lag, LowerReserve, OpenAuction, Outbid, Parked, PlaceBid, Purchase,
+    Record, Relay, RelayHint, Relayed, Sale, Settle, Settled, Settlement, SettlementMismatch,
+    Settler, Sweep, Symptom, Take, VoidBid, VoidedBid, Wallet, Withdraw,
 };
 pub use money::{AmountError, Currency, CurrencyError};
 pub use rules::{AuctionState, Availability, Eligibility, Rejection, TermsError};

@@ -13,7 +13,7 @@ use crate::options::Options;
 use crate::ours::{Bidding, Market, Pick};
 use crate::statistics::{Sample, Spread};
 use crate::world::{self, Kind, Shape};
-use crate::{Failure, by_hand, django, ends, floor, ours, within};
+use crate::{Failure, by_hand, django, ends, floor, ours, relayed, within};
 
 /// Who carries out bids, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Peer {
     Django,
     /// The ledger as it comes.
     Ours,
+    /// The same, beside a relay that delivers all events to a sink that does nothing.
+    Relayed,
     /// The ledger with one command a transaction.
     Alone,
     /// SeaORM without the ledger.
@@ -288,6 +290,9 @@ impl Bench {
         let (db, key) = (db.clone(), contestant.key);
         let target: Arc<dyn Target> = match contestant.peer {
             Peer::Ours => Arc::new(Bidding { ledger, market, key }),
+            Peer::Relayed => {
+                return relayed::run(ledger, (market, key), load, url).await;
+            }
             Peer::Alone => Arc::new(Bidding { ledger: alone(), market, key }),
             Peer::ByHand => Arc::new(by_hand::ByHand { db, market, key, note: false }),
             Peer::ByHandWithNote => Arc::new(by_hand::ByHand { db, market, key, note: true }),

@@ -38,6 +38,7 @@ mod options;
 mod ours;
 mod plots;
 mod proxy;
+mod relayed;
 mod report;
 mod scenarios;
 mod servers;

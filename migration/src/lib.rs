@@ -34,6 +34,7 @@
 mod lock;
 mod m20261123_000001_create_ledger;
 mod m20261127_000002_add_house_rules;
+mod m20261130_000003_add_relay;
 mod statements;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -61,13 +62,14 @@ use crate::lock::Command;
 ///         all
 ///     }
 /// }
-/// assert_eq!(HostMigrator::migrations().len(), 2);
+/// assert_eq!(HostMigrator::migrations().len(), 3);
 /// ```
 #[must_use]
 pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
     vec![
         Box::new(m20261123_000001_create_ledger::Migration),
         Box::new(m20261127_000002_add_house_rules::Migration),
+        Box::new(m20261130_000003_add_relay::Migration),
     ]
 }
 

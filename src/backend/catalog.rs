@@ -25,7 +25,7 @@ pub(crate) struct Catalog {
 }
 
 /// Constraints that have the same names everywhere.
-const CONSTRAINTS: [&str; 42] = [
+const CONSTRAINTS: [&str; 45] = [
     "al_wallet_owner_currency",
     "al_wallet_exponent_check",
     "al_wallet_balance_check",
@@ -68,10 +68,13 @@ const CONSTRAINTS: [&str; 42] = [
     "al_house_amount_check",
     "al_sealed_bid_maximum_check",
     "al_sealed_bid_seq_check",
+    "al_relay_seq_check",
+    "al_relay_told_check",
+    "al_relay_attempts_check",
 ];
 
 /// Constraints that have a name on the servers. On SQLite they are part of the CHECK of the column's type.
-const CONSTRAINTS_OF_SERVERS: [&str; 8] = [
+const CONSTRAINTS_OF_SERVERS: [&str; 9] = [
     "al_wallet_owner_check",
     "al_wallet_currency_check",
     "al_auction_title_check",
@@ -80,6 +83,7 @@ const CONSTRAINTS_OF_SERVERS: [&str; 8] = [
     "al_key_scope_check",
     "al_key_key_check",
     "al_key_request_hash_check",
+    "al_relay_relay_check",
 ];
 
 const TRIGGERS_OF_POSTGRES: [&str; 10] = [

@@ -200,6 +200,11 @@ impl Dialect {
         }
     }
 
+    /// The type of 64 bits that a sum is cast to.
+    pub(crate) fn integer(self) -> &'static str {
+        if self.0 == DbBackend::MySql { "SIGNED" } else { "BIGINT" }
+    }
+
     /// Whether the session refuses what does not fit a column, as an SQL expression: 0 or 1. `None` where every session
     /// does.
     pub(crate) fn strict(self) -> Option<&'static str> {

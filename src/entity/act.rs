@@ -18,8 +18,8 @@ pub struct Model {
     pub kind: Kind,
     /// The wallet of whoever did it, where it was a user.
     pub wallet_id: Option<i64>,
-    /// The amount that was paid, where something was; the new reserve, where that was lowered: it is nobody's business but
-    /// the seller's.
+    /// The amount that was paid, where something was; the reserve, where the auction was opened with one, and the new one where
+    /// it was lowered: it is nobody's business but the seller's.
     pub amount: Option<i64>,
     /// Why, in the words of whoever did it.
     pub reason: Option<String>,

@@ -36,5 +36,6 @@ pub mod bid;
 pub mod entry;
 pub mod house;
 pub mod key;
+pub mod relay;
 pub mod sealed_bid;
 pub mod wallet;

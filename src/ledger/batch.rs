@@ -27,6 +27,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use sea_orm::ConnectionTrait;
+use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use self::fold::{Fold, Folded};
 use super::AuctionLedger;
@@ -208,8 +210,30 @@ pub(super) async fn execute(
     commands: &[Command],
     way: Way<'_>,
 ) -> Result<Vec<Result<Done<Outcome>, Error>>, Error> {
+    let span = tracing::debug_span!(
+        "batch",
+        commands = commands.len(),
+        auctions = tracing::field::Empty,
+        wallets = tracing::field::Empty,
+        lock_wait_us = tracing::field::Empty,
+    );
+    judge_and_write(uow, ledger, commands, way, &span).instrument(span.clone()).await
+}
+
+async fn judge_and_write(
+    uow: &UnitOfWork,
+    ledger: &AuctionLedger,
+    commands: &[Command],
+    way: Way<'_>,
+    span: &Span,
+) -> Result<Vec<Result<Done<Outcome>, Error>>, Error> {
     let slots: Vec<_> = commands.iter().map(Command::slot).collect();
+    let begun = Instant::now();
     let mut ground = Ground::lock(uow, ledger, commands, way.wait).await?;
+    let lock_wait = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    span.record("auctions", ground.lots.len())
+        .record("wallets", ground.locked.accounts.len())
+        .record("lock_wait_us", lock_wait);
     let keys = match way.keys {
         KeyUse::LookFirst => Keys::look_up(uow, slots.iter().flatten()).await?,
         KeyUse::Claimed | KeyUse::LookIfRefused => Keys::default(),

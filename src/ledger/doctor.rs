@@ -8,7 +8,7 @@ use sea_orm::{EntityTrait, IdenStatic, Iterable};
 
 use super::AuctionLedger;
 use crate::backend::{Catalog, DatabaseSetting, Detached, Dialect, Severity, deviations};
-use crate::entity::{act, auction, bid, entry, house, key, sealed_bid, wallet};
+use crate::entity::{act, auction, bid, entry, house, key, relay, sealed_bid, wallet};
 use crate::error::Error;
 
 /// Something about the database on which the ledger's promises do not rest well. Its text says what helps.
@@ -253,7 +253,8 @@ fn of_money() -> [(String, BTreeSet<String>); 7] {
 
 /// Tables and columns that the entities have and the database has not.
 fn tables(catalog: &Catalog) -> Vec<Symptom> {
-    let expected = of_money().into_iter().chain([columns::<key::Entity>()]);
+    let expected =
+        of_money().into_iter().chain([columns::<key::Entity>(), columns::<relay::Entity>()]);
     let missing = expected.flat_map(|(table, columns)| {
         let Some(found) = catalog.tables.get(&table) else {
             return vec![Symptom::MissingTable { table }];
@@ -296,7 +297,8 @@ fn types(catalog: &Catalog) -> impl Iterator<Item = Symptom> {
 }
 
 fn engines(catalog: &Catalog) -> impl Iterator<Item = Symptom> {
-    let tables = of_money().into_iter().chain([columns::<key::Entity>()]);
+    let tables =
+        of_money().into_iter().chain([columns::<key::Entity>(), columns::<relay::Entity>()]);
     tables.filter_map(|(table, _)| {
         let engine = catalog.engines.get(&table)?.clone();
         Some(Symptom::Engine { table, engine })

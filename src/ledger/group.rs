@@ -270,6 +270,7 @@ impl Group {
         let done = match Handle::try_current() {
             Ok(runtime) if grouped => match self.enter(ledger, command, runtime)? {
                 Place::InLine(in_line) => {
+                    tracing::debug!(%command.auction, "a command waits in line");
                     let deadline = command.deadline.unwrap_or(self.settings.deadline);
                     return in_line.answer(deadline).await;
                 }

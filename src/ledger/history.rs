@@ -13,7 +13,7 @@ use super::query::query;
 use super::store::{self, Account, Lot};
 use crate::entity::{act, auction, bid, sealed_bid, wallet};
 use crate::error::Error;
-use crate::id::{AuctionId, OperationId, UserId};
+use crate::id::{AuctionId, OperationId, UserId, WalletId};
 use crate::money::Amount;
 use crate::rules::{AuctionState, Micros, Pricing, Terms};
 use crate::unit_of_work::UnitOfWork;
@@ -364,7 +364,7 @@ impl GetActs<'_> {
                 user: row.wallet_id.map(user).transpose()?,
                 amount: row
                     .amount
-                    .filter(|_| row.kind != act::Kind::ReserveLowered)
+                    .filter(|_| !HIDDEN.contains(&row.kind))
                     .map(|amount| currency.decimal_of_minor(amount)),
                 reason: row.reason,
                 bid: row.bid_seq,
@@ -375,6 +375,9 @@ impl GetActs<'_> {
         records.collect()
     }
 }
+
+/// The acts whose amount is a reserve.
+const HIDDEN: [act::Kind; 2] = [act::Kind::Opened, act::Kind::ReserveLowered];
 
 /// The bids of an auction that are void.
 async fn voided<C: ConnectionTrait>(
@@ -401,17 +404,29 @@ pub(super) async fn users<C: ConnectionTrait>(
     connection: &C,
     ids: impl Iterator<Item = i64>,
 ) -> Result<BTreeMap<i64, UserId>, Error> {
+    let accounts = accounts(connection, ids).await?.into_values();
+    Ok(accounts.map(|account| (account.id.get(), account.owner)).collect())
+}
+
+/// Wallets, all of which must be there.
+pub(super) async fn accounts<C: ConnectionTrait>(
+    connection: &C,
+    ids: impl Iterator<Item = i64>,
+) -> Result<BTreeMap<WalletId, Account>, Error> {
     let ids: Vec<i64> = ids.collect::<BTreeSet<_>>().into_iter().collect();
-    let mut users = BTreeMap::new();
+    let mut accounts = BTreeMap::new();
     // SQLite binds 32,766 values at most.
     for ids in ids.chunks(1_000) {
         let rows = wallet::Entity::find().filter(wallet::Column::Id.is_in(ids.iter().copied()));
         for row in rows.all(connection).await? {
             let account = Account::from_row(row)?;
-            users.insert(account.id.get(), account.owner);
+            accounts.insert(account.id, account);
         }
     }
-    Ok(users)
+    match ids.iter().find(|id| !accounts.contains_key(&WalletId::from(**id))) {
+        Some(missing) => Err(vanished(*missing)),
+        None => Ok(accounts),
+    }
 }
 
 pub(super) fn vanished(wallet: i64) -> Error {

@@ -15,8 +15,8 @@ use super::save::{self, Changes};
 use super::{store, terms_row};
 use crate::entity::{act, auction};
 use crate::error::{self, Error};
-use crate::event::EventKind;
-use crate::id::UserId;
+use crate::id::{OperationId, UserId};
+use crate::money::Amount;
 use crate::rules::{Standing, Terms};
 use crate::unit_of_work::UnitOfWork;
 
@@ -93,6 +93,10 @@ impl OpenAuction<'_> {
         &mut self.once
     }
 
+    fn operation(&self) -> OperationId {
+        self.once.operation
+    }
+
     fn precheck(&self) -> Result<(), Error> {
         self.once.precheck(Some(&self.seller), || error::title(&self.title))
     }
@@ -127,7 +131,7 @@ impl OpenAuction<'_> {
             operation: self.once.operation.get(),
             kind: act::Kind::Opened,
             wallet_id: Some(seller.id.get()),
-            amount: None,
+            amount: terms.reserve.map(Amount::minor),
             reason: None,
             at: now.get(),
             bid_seq: None,
@@ -148,14 +152,7 @@ impl OpenAuction<'_> {
         terms: &Terms,
         standing: &Standing,
     ) -> Result<Option<Telling>, Error> {
-        let opened = EventKind::Opened {
-            title: self.title.clone(),
-            seller: self.seller.clone(),
-            start_price: terms.currency.decimal(terms.start_price()),
-            buy_now_price: terms.buy_now_price().map(|price| terms.currency.decimal(price)),
-            starts_at: terms.starts_at.datetime(),
-            ends_at: terms.ends_at.datetime(),
-        };
+        let opened = receipt::opened(&self.title, &self.seller, terms);
         let lot = store::lot(row)?;
         let events = receipt::numbered(&lot, standing, std::iter::once(opened));
         Ok(self.ledger.dispatch.stage(uow, lot.id, events))

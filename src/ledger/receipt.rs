@@ -19,7 +19,7 @@ use crate::entity::{act, bid, house};
 use crate::event::{AuctionEvent, EventKind, SaleKind};
 use crate::id::{AuctionId, OperationId, UserId, WalletId};
 use crate::money::Amount;
-use crate::rules::{self, AuctionState, Standing, Verdict};
+use crate::rules::{self, AuctionState, Standing, Terms, Verdict};
 use crate::secret::Secret;
 
 /// What became of a command that was accepted. It is kept under the key of the request, so a new field needs a default.
@@ -53,6 +53,15 @@ pub(super) struct Accepted<'a> {
 pub(super) enum Row {
     Bid(bid::Model),
     Act(act::Model),
+}
+
+impl Row {
+    pub(super) fn seq(&self) -> i64 {
+        match self {
+            Self::Bid(bid) => bid.seq,
+            Self::Act(act) => act.seq,
+        }
+    }
 }
 
 impl Accepted<'_> {
@@ -344,6 +353,18 @@ impl Accepted<'_> {
 fn owner(accounts: &BTreeMap<WalletId, Account>, wallet: WalletId) -> UserId {
     let account = accounts.get(&wallet).expect("every wallet that a verdict names was locked");
     account.owner.clone()
+}
+
+/// What is told of an opening.
+pub(super) fn opened(title: &str, seller: &UserId, terms: &Terms) -> EventKind {
+    EventKind::Opened {
+        title: title.to_owned(),
+        seller: seller.clone(),
+        start_price: terms.currency.decimal(terms.start_price()),
+        buy_now_price: terms.buy_now_price().map(|price| terms.currency.decimal(price)),
+        starts_at: terms.starts_at.datetime(),
+        ends_at: terms.ends_at.datetime(),
+    }
 }
 
 /// An act of the house that no command of the rules is.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sea_orm::{DbErr, IsolationLevel};
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use super::AuctionLedger;
 use super::outcome::{CommandRef, CommandStatus, Done};
@@ -15,12 +16,24 @@ use crate::unit_of_work::{Attempts, Error as UnitOfWorkError, ErrorKind, UnitOfW
 /// Makes a verb out of a struct with the fields `ledger` and `within`, and these methods:
 ///
 /// - `once(&mut self)` and `precheck(&self)`: what makes it happen once, and what can be refused without the database;
+/// - `operation(&self)`: what its entries will carry;
 /// - `run(&self, &UnitOfWork)`: carries it out.
 macro_rules! verb {
     ($verb:ident -> $output:ty) => {
         crate::ledger::request::request!($verb -> $output);
 
         impl $verb<'_> {
+            fn span(&self) -> tracing::Span {
+                tracing::info_span!(
+                    target: "auction_ledger::verb",
+                    stringify!($verb),
+                    operation = %self.operation(),
+                    within = self.within.is_some(),
+                    outcome = tracing::field::Empty,
+                    rejection = tracing::field::Empty,
+                )
+            }
+
             /// Carries it out in a unit of work of its own.
             async fn alone(&self) -> Result<$output, crate::error::Error> {
                 let alone = crate::ledger::request::Alone::new(self.ledger, stringify!($verb));
@@ -59,7 +72,7 @@ macro_rules! command {
 
 pub(super) use command;
 
-/// What a verb has that may wait in line.
+/// What a verb has that is a command, and may wait in line.
 macro_rules! in_line {
     ($verb:ident) => {
         impl $verb<'_> {
@@ -70,6 +83,18 @@ macro_rules! in_line {
             pub fn deadline(mut self, deadline: std::time::Duration) -> Self {
                 self.command.deadline = Some(deadline);
                 self
+            }
+
+            fn span(&self) -> tracing::Span {
+                tracing::info_span!(
+                    target: "auction_ledger::verb",
+                    stringify!($verb),
+                    auction = self.command.auction.get(),
+                    operation = %self.command.once.operation,
+                    within = self.within.is_some(),
+                    outcome = tracing::field::Empty,
+                    rejection = tracing::field::Empty,
+                )
             }
         }
     };
@@ -111,15 +136,18 @@ macro_rules! request {
 
             fn into_future(self) -> Self::IntoFuture {
                 Box::pin(async move {
-                    self.precheck()?;
-                    match self.within {
-                        Some(uow) => {
-                            let run = futures::FutureExt::boxed(self.run(uow));
-                            let step = uow.step(run, crate::error::Error::is_harmless);
-                            step.await.map(|done| done.value)
+                    let carry_out = async {
+                        self.precheck()?;
+                        match self.within {
+                            Some(uow) => {
+                                let run = futures::FutureExt::boxed(self.run(uow));
+                                let step = uow.step(run, crate::error::Error::is_harmless);
+                                step.await.map(|done| done.value)
+                            }
+                            None => self.alone().await,
                         }
-                        None => self.alone().await,
-                    }
+                    };
+                    crate::ledger::request::observed(self.span(), carry_out).await
                 })
             }
         }
@@ -127,6 +155,28 @@ macro_rules! request {
 }
 
 pub(super) use request;
+
+/// Carries out a verb in its span, which is told what became of it. No amount is.
+pub(super) async fn observed<T>(
+    span: Span,
+    verb: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let answer = verb.instrument(span.clone()).await;
+    if !span.is_disabled() {
+        let outcome = match &answer {
+            Ok(_) => "accepted",
+            Err(error) if error.is_rejection() => "rejected",
+            Err(Error::CommitUnknown { .. }) => "unknown",
+            Err(Error::Overloaded { .. }) => "overloaded",
+            Err(_) => "failed",
+        };
+        span.record("outcome", outcome);
+        if let Err(Error::Rejected(rejection)) = &answer {
+            span.record("rejection", rejection.code());
+        }
+    }
+    answer
+}
 
 /// What was carried out in a unit of work, one command or many, and is told when that has ended.
 pub(super) trait CarriedOut: Clone {

@@ -190,17 +190,7 @@ impl Ballots {
     /// The wallets of the best bidders, and of those whose bids are made void.
     pub(super) fn wallets(&self) -> BTreeSet<WalletId> {
         let mut wallets = self.bidders.clone();
-        for ballot in self.bids.values() {
-            // One more, for the bid that is made void may be the best of its bidder.
-            let mut best = BTreeSet::new();
-            for bid in ballot {
-                if best.len() > CANDIDATES {
-                    break;
-                }
-                best.insert(bid.wallet);
-            }
-            wallets.extend(best);
-        }
+        wallets.extend(self.bids.values().flat_map(|ballot| best_bidders(ballot)));
         wallets
     }
 
@@ -222,6 +212,19 @@ impl Ballots {
             ballot.retain(|bid| !voided.contains(&bid.seq));
         }
     }
+}
+
+/// Who is asked whether they can pay: the best of those who have bid, in the order of their ranks.
+pub(super) fn best_bidders(ballot: &[RankedBid]) -> BTreeSet<WalletId> {
+    let mut best = BTreeSet::new();
+    for bid in ballot {
+        // One more, for the bid that is made void may be the best of its bidder.
+        if best.len() > CANDIDATES {
+            break;
+        }
+        best.insert(bid.wallet);
+    }
+    best
 }
 
 /// Whether an auction may be a user's. Whose a wallet is never changes, so it is read without a lock; a snapshot of the host's

@@ -15,7 +15,7 @@ use super::save::{self, Changes};
 use super::store::{self, Account, Change};
 use crate::entity::entry;
 use crate::error::{self, Error};
-use crate::id::UserId;
+use crate::id::{OperationId, UserId};
 use crate::money::{Amount, BALANCE_MAX, Currency};
 use crate::rules::{Micros, Rejection};
 use crate::unit_of_work::UnitOfWork;
@@ -182,6 +182,10 @@ impl Deposit<'_> {
         &mut self.transfer.once
     }
 
+    fn operation(&self) -> OperationId {
+        self.transfer.once.operation
+    }
+
     fn precheck(&self) -> Result<(), Error> {
         self.transfer.precheck()
     }
@@ -218,6 +222,10 @@ impl Withdraw<'_> {
 
     fn once(&mut self) -> &mut Once {
         &mut self.transfer.once
+    }
+
+    fn operation(&self) -> OperationId {
+        self.transfer.once.operation
     }
 
     fn precheck(&self) -> Result<(), Error> {

@@ -196,6 +196,46 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// The name of its variant in lower case, without what it carries: for logs, metrics, and clients that tell rejections
+    /// apart by a code. It stays the same in later releases.
+    ///
+    /// ```
+    /// use auction_ledger::Rejection;
+    ///
+    /// assert_eq!(Rejection::BelowMinimum { minimum: 10.into() }.code(), "below_minimum");
+    /// ```
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Closed { .. } => "closed",
+            Self::NotOpenYet { .. } => "not_open_yet",
+            Self::Ended { .. } => "ended",
+            Self::NotEnded { .. } => "not_ended",
+            Self::AwaitingSeller { .. } => "awaiting_seller",
+            Self::TakesNoBids => "takes_no_bids",
+            Self::NotSeller => "not_seller",
+            Self::HasBids => "has_bids",
+            Self::Sealed => "sealed",
+            Self::NoSuchBid => "no_such_bid",
+            Self::NoBids => "no_bids",
+            Self::NoReserve => "no_reserve",
+            Self::ReserveMet => "reserve_met",
+            Self::ReserveNotLower => "reserve_not_lower",
+            Self::NotLater { .. } => "not_later",
+            Self::BuyNowUnavailable => "buy_now_unavailable",
+            Self::SellerCannotBid => "seller_cannot_bid",
+            Self::SellerCannotBuy => "seller_cannot_buy",
+            Self::NotEligible { .. } => "not_eligible",
+            Self::AboveLimit { .. } => "above_limit",
+            Self::NotAboveOwnMaximum => "not_above_own_maximum",
+            Self::BelowMinimum { .. } => "below_minimum",
+            Self::NotOnIncrement { .. } => "not_on_increment",
+            Self::TooLarge { .. } => "too_large",
+            Self::InsufficientFunds { .. } => "insufficient_funds",
+            Self::BalanceTooLarge { .. } => "balance_too_large",
+        }
+    }
+
     /// Whether the auction does not take bids because of its state: it is not open yet, or it is
     /// over.
     ///

@@ -73,6 +73,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 #[allow(unused_imports, reason = "named in the documentation")]
 use sea_orm::{ConnectionTrait, TransactionTrait};
+use tracing::Instrument;
 
 pub use self::error::{Cause, Error};
 pub use self::hooks::CallbackOutput;
@@ -131,8 +132,11 @@ impl UnitOfWork {
         F: AsyncFnOnce(&Self) -> Result<T, E>,
         E: From<Error>,
     {
-        let child = self.nest(Nesting::Savepoint).await?;
-        child.run(f).await
+        let savepoint = async {
+            let child = self.nest(Nesting::Savepoint).await?;
+            child.run(f).await
+        };
+        savepoint.instrument(tracing::debug_span!("savepoint")).await
     }
 
     /// Runs `f` as a part of this block, without a savepoint: Django's `atomic(savepoint=False)`.

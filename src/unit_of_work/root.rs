@@ -154,8 +154,11 @@ impl Root {
         E: From<Error>,
     {
         let name = self.options.name.as_deref();
-        let span = tracing::debug_span!("unit_of_work", name, attempt);
-        self.run(f, attempt).instrument(span).await
+        let span =
+            tracing::debug_span!("unit_of_work", name, attempt, outcome = tracing::field::Empty);
+        let done = self.run(f, attempt).instrument(span.clone()).await;
+        span.record("outcome", if done.is_ok() { "committed" } else { "failed" });
+        done
     }
 
     async fn run<F, T, E>(self, f: F, attempt: u32) -> Result<Committed<T>, Failure<E>>

@@ -162,7 +162,7 @@ on_every_backend! {
         let db = editor(world).await?;
         let mut expected = Vec::new();
         let columns = "SELECT t.name, c.name FROM sqlite_master t JOIN pragma_table_info(t.name) c WHERE t.type = 'table' \
-            AND t.name GLOB 'al_*' AND t.name NOT IN ('al_key', 'al_migrations') AND c.name <> 'id'";
+            AND t.name GLOB 'al_*' AND t.name NOT IN ('al_key', 'al_relay', 'al_migrations') AND c.name <> 'id'";
         for [table, column] in rows::<2>(&db, columns).await? {
             db.execute_unprepared(&edit(&table, &format!("typeof({column})"), "NOT (FALSE)")).await?;
             expected.push(Symptom::UncheckedType { table, column });
@@ -280,7 +280,7 @@ on_every_backend! {
 
 on_every_backend_bare! {
     async fn an_empty_database_lacks_every_table(world: &World) {
-        let expected = ["al_wallet", "al_auction", "al_bid", "al_act", "al_entry", "al_house", "al_sealed_bid", "al_key"].map(table);
+        let expected = ["al_wallet", "al_auction", "al_bid", "al_act", "al_entry", "al_house", "al_sealed_bid", "al_key", "al_relay"].map(table);
         assert_eq!(symptoms(world.db()).await?, expected);
     }
 
@@ -294,7 +294,7 @@ on_every_backend_bare! {
         db.execute_unprepared("CREATE SCHEMA house; SET search_path = house").await?;
         Migrator::up(&db, None).await?;
         assert_eq!(symptoms(&db).await?, []);
-        assert_eq!(symptoms(world.db()).await?.len(), 8);
+        assert_eq!(symptoms(world.db()).await?.len(), 9);
         Migrator::up(world.db(), None).await?;
         world.db().execute_unprepared("DROP TRIGGER al_bid_no_change ON public.al_bid").await?;
         assert_eq!(symptoms(&db).await?, []);

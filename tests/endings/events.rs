@@ -15,7 +15,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::{WON, balance, books, charge, end, ledger, open, rejection, start, terms};
-use crate::support::{World, on_every_backend, race, scale};
+use crate::support::{World, on_every_backend, race, scale, told};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -29,26 +29,13 @@ async fn recorded(
     Ok((ledger, clock, sink))
 }
 
-/// Opens one more auction, whose event comes behind all that came before, and returns those.
+/// All that came before, which can be read back.
 async fn until_now(
     ledger: &AuctionLedger,
     sink: &RecordingSink,
-) -> Result<Vec<AuctionEvent>, Error> {
-    let ends = auction_ledger::AuctionTerms::english(WON, 10.into(), 1.into())
-        .ends_in(Duration::from_secs(3_600));
-    let mark = open(ledger, ends).await?;
-    let mut events = Vec::new();
-    timeout(SOON, async {
-        loop {
-            events = sink.wait_for(events.len() + 1).await;
-            if events.iter().any(|event| event.auction == mark) {
-                return;
-            }
-        }
-    })
-    .await
-    .unwrap_or_else(|_| panic!("the mark never came: {events:?}"));
-    events.retain(|event| event.auction != mark);
+) -> Result<Vec<AuctionEvent>, Box<dyn std::error::Error + Send + Sync>> {
+    let events = told::everything(ledger, sink).await?;
+    told::is_read_back(ledger, &events).await?;
     Ok(events)
 }
 
@@ -549,7 +536,7 @@ on_every_backend! {
         plain.place_bid(auction, "ann", 10.into()).await?;
         told.clone().place_bid(auction, "ann", 11.into()).await?;
         told.place_bid(auction, "ann", 12.into()).await?;
-        assert_eq!(numbers(&until_now(&told, &sink).await?), [(1, 0), (3, 0), (4, 0)]);
+        assert_eq!(numbers(&told::everything(&told, &sink).await?), [(1, 0), (3, 0), (4, 0)]);
     }
 
     async fn two_sinks_both_get_all(world: &World) {
@@ -559,8 +546,8 @@ on_every_backend! {
         let auction = open(&ledger, terms()).await?;
         raise(&ledger, auction, 10..20).await?;
         ledger.place_bid(auction, "bob", 30.into()).await?;
-        let told = until_now(&ledger, &first).await?;
-        assert_eq!(until_now(&ledger, &second).await?.into_iter().filter(|event| event.auction == auction).collect::<Vec<_>>(), told);
+        let told = told::everything(&ledger, &first).await?;
+        assert_eq!(told::everything(&ledger, &second).await?.into_iter().filter(|event| event.auction == auction).collect::<Vec<_>>(), told);
         assert_eq!(told.len(), 14);
     }
 

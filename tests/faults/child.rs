@@ -9,7 +9,7 @@ use super::{Log, Result};
 const PART: &str = "AUCTION_LEDGER_FAULTS_PART";
 
 /// The part of this process, if it was started to play one.
-pub(super) fn part() -> Option<String> {
+pub(crate) fn part() -> Option<String> {
     let part = std::env::var(PART).ok()?;
     // The harness may have begun a line.
     println!();
@@ -17,7 +17,7 @@ pub(super) fn part() -> Option<String> {
 }
 
 /// Another process, killed when this value is dropped.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     lines: BufReader<ChildStdout>,
 }
@@ -25,7 +25,7 @@ pub(super) struct Process {
 impl Process {
     /// Starts the test in which this is called again: `test` is its `module_path!()` and its name. With `clock` it sees
     /// a clock that is off by so much.
-    pub(super) fn start(test: &str, part: &str, clock: Option<&str>) -> Result<Self> {
+    pub(crate) fn start(test: &str, part: &str, clock: Option<&str>) -> Result<Self> {
         let (_, test) = test.split_once("::").expect("a test of this crate");
         let exe = std::env::current_exe()?;
         let mut command = match clock {
@@ -48,7 +48,7 @@ impl Process {
     }
 
     /// The next line that it says; `None` once it has ended.
-    pub(super) fn line(&mut self) -> Result<Option<String>> {
+    pub(crate) fn line(&mut self) -> Result<Option<String>> {
         let mut line = String::new();
         let length = self.lines.read_line(&mut line)?;
         Ok((length > 0).then(|| line.trim_end().to_owned()))

@@ -10,7 +10,7 @@
 //! | an unknown error, or nothing at all | at most once |
 
 mod boundaries;
-mod child;
+pub(crate) mod child;
 mod clocks;
 mod commit;
 mod deadlocks;

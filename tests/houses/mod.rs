@@ -7,6 +7,7 @@ pub(crate) mod eligibility;
 mod house_share;
 mod pages;
 mod random;
+mod read_back;
 mod reserve;
 mod sealed;
 mod sealed_many;

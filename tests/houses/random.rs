@@ -1,17 +1,18 @@
 //! Random auctions of every format through every database: after all of them the books obey their laws, what each auction knows
-//! of its bids is what a recount of all bids says, and nothing is held that nobody promised.
+//! of its bids is what a recount of all bids says, nothing is held that nobody promised, and the events that sinks were told
+//! can be read back.
 
 use std::time::Duration;
 
 use auction_ledger::{
     AuctionId, AuctionLedger, AuctionTerms, Availability, Error, HouseShare, Increments,
-    ManualClock,
+    ManualClock, RecordingSink,
 };
 use chrono::TimeDelta;
 use rust_decimal::Decimal;
 
 use super::{WON, books, charge, end, ledger, start};
-use crate::support::{World, on_every_backend, scale};
+use crate::support::{World, on_every_backend, scale, told};
 
 /// A sequence of numbers that its seed gives again.
 struct Dice(u64);
@@ -159,7 +160,9 @@ async fn play(
 }
 
 async fn many(world: &World, format: Format, seed: u64) -> crate::support::TestResult {
+    let sink = RecordingSink::new();
     let (ledger, clock) = ledger(world);
+    let ledger = ledger.sink_with(sink.clone(), 100_000);
     charge(&ledger, &BIDDERS, 1_000_000).await?;
     println!("seed {seed}");
     let mut dice = Dice(seed);
@@ -178,7 +181,7 @@ async fn many(world: &World, format: Format, seed: u64) -> crate::support::TestR
         books.wallets.iter().all(|wallet| wallet.held == 0),
         "no exit from open leaves anything held"
     );
-    Ok(())
+    told::is_read_back(&ledger, &told::everything(&ledger, &sink).await?).await
 }
 
 on_every_backend! {

@@ -1,11 +1,12 @@
 use std::time::Duration;
 
 use auction_ledger::entity::act;
-use auction_ledger::{AuctionState, Rejection};
+use auction_ledger::{AuctionEvent, AuctionState, Error, EventKind, Rejection};
 use chrono::TimeDelta;
+use sea_orm::{ConnectionTrait, EntityTrait};
 
 use super::{automatic, balance, books, charge, end, ledger, open, rejection, user};
-use crate::support::on_every_backend;
+use crate::support::{Database, on_every_backend};
 
 on_every_backend! {
     async fn an_auction_below_its_reserve_is_unsold_and_releases(world: &World) {
@@ -95,5 +96,37 @@ on_every_backend! {
         let acts = ledger.acts(auction).await?;
         assert!(acts.iter().all(|act| act.amount.is_none()), "{acts:?}");
         books(world, &ledger).await?;
+    }
+
+    /// Its act says what it was, to nobody. Where the act does not, it was more than anybody had bid.
+    async fn what_the_reserve_was_before_it_was_lowered_is_known_to_the_events(world: &World) {
+        let (ledger, _) = ledger(world);
+        charge(&ledger, &["ann", "bob"], 200).await?;
+        let auction = open(&ledger, automatic().reserve(80.into())).await?;
+        ledger.place_bid(auction, "ann", 50.into()).await?;
+        ledger.lower_reserve(auction, 70.into()).by("sam").await?;
+        ledger.place_bid(auction, "bob", 60.into()).await?;
+        ledger.lower_reserve(auction, 40.into()).by("sam").await?;
+        ledger.place_bid(auction, "ann", 100.into()).await?;
+        let met = async || {
+            let met = |event: AuctionEvent| match event.kind {
+                EventKind::BidPlaced { reserve_met, .. } => Some(reserve_met),
+                _ => None,
+            };
+            let events = ledger.events(auction).await?;
+            Ok::<_, Error>(events.into_iter().filter_map(met).collect::<Vec<_>>())
+        };
+        assert_eq!(met().await?, [Some(false), Some(false), Some(true)]);
+        assert!(ledger.acts(auction).await?.iter().all(|act| act.amount.is_none()));
+        let opened = act::Entity::find_by_id((auction.get(), 1)).one(world.db()).await?;
+        assert_eq!(opened.and_then(|opened| opened.amount), Some(80));
+        let triggers = match world.database() {
+            Database::Postgres => "ALTER TABLE al_act DISABLE TRIGGER USER",
+            Database::Mariadb | Database::Sqlite => "DROP TRIGGER al_act_no_update",
+        };
+        for sql in [triggers, "UPDATE al_act SET amount = NULL WHERE seq = 1"] {
+            world.db().execute_unprepared(sql).await?;
+        }
+        assert_eq!(met().await?, [Some(false), Some(false), Some(true)]);
     }
 }

@@ -2,8 +2,6 @@
 //! others get, and in every line that is logged meanwhile.
 
 use std::error::Error;
-use std::io;
-use std::sync::{Arc, Mutex};
 
 use auction_ledger::{
     AuctionLedger, AuctionState, AuctionTerms, EventKind, ManualClock, RecordingSink,
@@ -11,10 +9,9 @@ use auction_ledger::{
 use chrono::TimeDelta;
 use rust_decimal::Decimal;
 use sea_orm::{ConnectOptions, Database, DatabaseConnection};
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::{WON, automatic, charge, end, start};
-use crate::support::{Books, on_every_backend};
+use crate::support::{Books, logged, on_every_backend};
 
 /// Numbers that no price can be: they are found wherever they appear.
 const MAXIMUM: &str = "8467203";
@@ -97,6 +94,8 @@ impl Story {
         let settlement = ledger.settle(auction).await?;
         self.seen.push(format!("{settlement:?} {}", serde_json::to_string(&settlement)?));
         assert!(settlement.sold.is_some());
+        self.ask(ledger.events(auction)).await;
+        self.ask(ledger.events(auction).for_user("bob")).await;
         Ok(())
     }
 
@@ -124,6 +123,8 @@ impl Story {
         self.ask(ledger.audit()).await;
         self.ask(ledger.bids(auction)).await;
         self.ask(ledger.acts(auction)).await;
+        self.ask(ledger.events(auction)).await;
+        self.ask(ledger.events(auction).for_user("bob")).await;
         Ok(())
     }
 
@@ -161,50 +162,10 @@ async fn tell(url: String) -> Result<Vec<String>> {
     Ok(story.seen)
 }
 
-/// Whatever is logged.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("nobody panics here").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        self.clone()
-    }
-}
-
-/// Tells the story on one thread, and listens to every line that it logs.
-fn listen(url: String) -> Result<(Vec<String>, String)> {
-    let lines = Lines::default();
-    let listener = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
-        .with_ansi(false)
-        .with_writer(lines.clone())
-        .finish();
-    let _listens = tracing::subscriber::set_default(listener);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let seen = runtime.block_on(tell(url))?;
-    drop(runtime);
-    let lines = std::mem::take(&mut *lines.0.lock().expect("nobody panics here"));
-    Ok((seen, String::from_utf8(lines)?))
-}
-
 on_every_backend! {
     async fn no_maximum_no_sealed_bid_and_no_reserve_is_seen_by_others(world: &World) {
         let url = world.url().to_owned();
-        let (seen, lines) = tokio::task::spawn_blocking(|| listen(url)).await??;
+        let (seen, lines) = logged(move || tell(url)).await?;
         assert!(lines.contains("unit_of_work"), "nothing is logged: {lines}");
         for (index, text) in seen.iter().map(String::as_str).chain(lines.lines()).enumerate() {
             for secret in [MAXIMUM, RAISED, RESERVE, SEALED] {

@@ -89,7 +89,7 @@ async fn a_refused_trigger_names_its_remedy_and_leaves_nothing() -> TestResult {
 
     admin.execute_unprepared("SET GLOBAL log_bin_trust_function_creators = 1").await?;
     Migrator::up(&app, None).await?;
-    assert_eq!(tables(&app).await?.len(), 9);
+    assert_eq!(tables(&app).await?.len(), 10);
     app.close().await?;
     admin.close().await?;
     Ok(())

@@ -18,12 +18,15 @@ mod books;
 mod database;
 mod gate;
 pub(crate) mod link;
+mod logged;
 mod race;
+pub(crate) mod told;
 mod vectors;
 mod world;
 
 pub(crate) use books::Books;
 pub(crate) use database::Database;
+pub(crate) use logged::logged;
 pub(crate) use race::race;
 pub(crate) use vectors::{report, vectors};
 pub(crate) use world::{Schema, World, run};

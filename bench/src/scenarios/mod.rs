@@ -38,7 +38,7 @@ impl Section {
 }
 
 /// The scenarios, and what each shows.
-pub const NAMES: [(&str, &str); 13] = [
+pub const NAMES: [(&str, &str); 14] = [
     ("hot", "one auction, all peers"),
     ("many", "1,000 auctions, all peers"),
     ("single", "one caller alone, all peers"),
@@ -50,6 +50,7 @@ pub const NAMES: [(&str, &str); 13] = [
     ("storm", "everybody buys one auction at once"),
     ("settle", "10,000 auctions that have ended"),
     ("within", "bids within a host's unit of work"),
+    ("relay", "bids whose events are delivered by a relay"),
     (
         "growth",
         "books of 0, 1 and, with SOAK=1, 10 million bids; 1,000,000 wallets; a long journal",
@@ -122,6 +123,7 @@ async fn scenario(bench: &Bench, name: &str, best: &Best) -> Result<Vec<Section>
         "storm" => vec![peers::storm(bench).await],
         "settle" => vec![peers::settle(bench).await],
         "within" => vec![peers::within(bench).await],
+        "relay" => vec![peers::relay(bench).await],
         "growth" => growth::growth(bench).await?,
         _ => vec![peers::overload(bench).await],
     })

@@ -153,6 +153,20 @@ pub async fn within(bench: &Bench) -> Section {
         .note(note)
 }
 
+pub async fn relay(bench: &Bench) -> Section {
+    let all =
+        [(HOT, "one auction"), (MANY, "1,000 auctions")].into_iter().flat_map(|(shape, what)| {
+            [
+                Contestant::new(&format!("without, {what}"), Peer::Ours, shape, 256),
+                Contestant::new(&format!("with a relay, {what}"), Peer::Relayed, shape, 256),
+            ]
+        });
+    let note = "The relay runs in the same process, woken by hints, and its sink does nothing: what it takes from the bids is the \
+        work of reading them again, for they write no row for it.";
+    Section::new("relay", "Events delivered at least once", bench.rounds(all.collect()).await)
+        .note(note)
+}
+
 pub async fn overload(bench: &Bench) -> Section {
     let all = vec![
         Contestant::new("ours, 256", Peer::Ours, HOT, 256),

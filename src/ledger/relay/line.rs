@@ -1,0 +1,417 @@
+//! How a relay takes auctions, delivers their events, and writes down how far it has come.
+
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt;
+use sea_orm::sea_query::{Expr, ExprTrait, InsertStatement, JoinType, OnConflict, Query};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, IsolationLevel, QueryFilter, QueryOrder,
+    QuerySelect, RelationTrait, Select,
+};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{HOUR, Relay, Relayed, later};
+use crate::backend::{Detached, Dialect};
+use crate::entity::{auction, relay};
+use crate::error::Error;
+use crate::event::AuctionEvent;
+use crate::id::AuctionId;
+use crate::ledger::events::{Gaps, Page};
+use crate::ledger::history::Cursor;
+use crate::unit_of_work::{LockWait, UnitOfWork};
+
+/// Commands whose events are delivered before that is written down.
+const PAGE: u64 = 100;
+
+/// Auctions that are met at a time.
+const MET: usize = 1_000;
+
+/// No auction's id: the row that says which auctions were forgotten, those that were over before its `changed_at`.
+const FORGOTTEN: i64 = 0;
+
+/// A row to be made.
+struct Row {
+    auction_id: i64,
+    finished: bool,
+    changed_at: i64,
+}
+
+/// The states in which something can still happen.
+pub(super) const NOT_OVER: [auction::State; 4] = [
+    auction::State::Open,
+    auction::State::AwaitingSeller,
+    auction::State::Settling,
+    auction::State::Cancelling,
+];
+
+/// An auction that this relay has taken.
+pub(super) struct Taken {
+    row: relay::Model,
+    lease: Uuid,
+    /// When somebody else may take it.
+    until: Instant,
+}
+
+impl Taken {
+    pub(super) fn auction(&self) -> AuctionId {
+        self.row.auction_id.into()
+    }
+}
+
+/// What became of what was taken.
+enum End {
+    /// All there was is delivered; and whether it is over.
+    Delivered { is_over: bool },
+    /// There may be more.
+    More,
+    /// The next event was refused.
+    Refused { reason: String },
+    /// Its events could not be read, which is no fault of the sink.
+    Unread { reason: String },
+}
+
+impl Relay {
+    /// Looks for auctions that are behind, and takes up to so many.
+    pub(super) async fn look(&self, sweeps: bool, room: usize) -> Result<Vec<Taken>, Error> {
+        self.meet(sweeps).await?;
+        if sweeps {
+            self.forget().await?;
+        }
+        let behind = self.behind(self.now().await?, room).await?;
+        self.take(&behind).await
+    }
+
+    /// Takes auctions that a hint has told of.
+    pub(super) async fn take_hinted(
+        &self,
+        hinted: &BTreeSet<AuctionId>,
+    ) -> Result<Vec<Taken>, Error> {
+        if hinted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let these = auction::Column::Id.is_in(hinted.iter().map(|id| id.get()));
+        self.begin(self.unmet(true).await?.filter(these)).await?;
+        self.take(hinted).await
+    }
+
+    /// Its rows of auctions.
+    pub(super) fn rows(&self) -> Select<relay::Entity> {
+        let rows = relay::Entity::find().filter(relay::Column::Relay.eq(self.name.clone()));
+        rows.filter(relay::Column::AuctionId.ne(FORGOTTEN))
+    }
+
+    /// Begins with auctions that it has not met: those that are not over, and in a sweep those that have ended meanwhile.
+    pub(super) async fn meet(&self, sweeps: bool) -> Result<(), Error> {
+        while self.begin(self.unmet(sweeps).await?).await? == MET {}
+        Ok(())
+    }
+
+    /// Auctions that it has not met, but those that were over when it has forgotten all that was over.
+    async fn unmet(&self, sweeps: bool) -> Result<Select<auction::Entity>, Error> {
+        let mut wanted = auction::Column::State.is_in(NOT_OVER);
+        if sweeps {
+            let forgotten = relay::Entity::find_by_id((self.name.clone(), FORGOTTEN));
+            let forgotten = forgotten.one(&Detached(&self.ledger.db)).await?;
+            let since = forgotten.map_or(i64::MIN, |row| row.changed_at);
+            wanted = wanted.or(auction::Column::LastAt.gte(since));
+        }
+        let met = Query::select()
+            .expr(Expr::val(1))
+            .from(relay::Entity)
+            .and_where(Expr::col((relay::Entity, relay::Column::Relay)).eq(self.name.clone()))
+            .and_where(
+                Expr::col((relay::Entity, relay::Column::AuctionId))
+                    .equals((auction::Entity, auction::Column::Id)),
+            )
+            .take();
+        Ok(auction::Entity::find().filter(wanted).filter(Expr::exists(met).not()))
+    }
+
+    /// Makes rows for some auctions, unless another process has just done so, and says for how many.
+    async fn begin(&self, auctions: Select<auction::Entity>) -> Result<usize, Error> {
+        let ids = auctions.select_only().column(auction::Column::Id);
+        let ids = ids.order_by_asc(auction::Column::Id).limit(u64::try_from(MET).unwrap_or(1));
+        let ids: Vec<i64> = ids.into_tuple().all(&Detached(&self.ledger.db)).await?;
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let rows = ids.iter().map(|id| Row { auction_id: *id, finished: false, changed_at: 0 });
+        let place = [relay::Column::Relay, relay::Column::AuctionId];
+        let nothing = OnConflict::columns(place).do_nothing_on(place).to_owned();
+        let insert = self.insert(rows).on_conflict(nothing).take();
+        self.in_short(async |uow| Ok(uow.execute(&insert).await.map(drop)?)).await?;
+        Ok(ids.len())
+    }
+
+    /// Forgets auctions that are over, and remembers that it has. An hour more than the retention, for what is committed late.
+    pub(super) async fn forget(&self) -> Result<(), Error> {
+        let since = self.now().await?.saturating_sub(micros(self.settings.retention));
+        let before = since.saturating_sub(micros(HOUR));
+        let old = Condition::all()
+            .add(relay::Column::Relay.eq(self.name.clone()))
+            .add(relay::Column::AuctionId.ne(FORGOTTEN))
+            .add(relay::Column::Finished.eq(true))
+            .add(relay::Column::ChangedAt.lt(before));
+        let is_any = relay::Entity::find().filter(old.clone()).limit(1);
+        if is_any.one(&Detached(&self.ledger.db)).await?.is_none() {
+            return Ok(());
+        }
+        let place = [relay::Column::Relay, relay::Column::AuctionId];
+        let nothing = OnConflict::columns(place).do_nothing_on(place).to_owned();
+        let row = Row { auction_id: FORGOTTEN, finished: true, changed_at: i64::MIN };
+        let insert = self.insert(std::iter::once(row)).on_conflict(nothing).take();
+        self.in_short(async |uow| {
+            uow.execute(&insert).await?;
+            relay::Entity::update_many()
+                .col_expr(relay::Column::ChangedAt, since.into())
+                .filter(relay::Column::Relay.eq(self.name.clone()))
+                .filter(relay::Column::AuctionId.eq(FORGOTTEN))
+                .filter(relay::Column::ChangedAt.lt(since))
+                .exec(uow)
+                .await?;
+            relay::Entity::delete_many().filter(old.clone()).exec(uow).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    fn insert(&self, rows: impl Iterator<Item = Row>) -> InsertStatement {
+        let mut insert = Query::insert();
+        insert.into_table(relay::Entity).columns([
+            relay::Column::Relay,
+            relay::Column::AuctionId,
+            relay::Column::Seq,
+            relay::Column::Told,
+            relay::Column::Finished,
+            relay::Column::Attempts,
+            relay::Column::DueAt,
+            relay::Column::ChangedAt,
+        ]);
+        for Row { auction_id, finished, changed_at } in rows {
+            insert.values_panic([
+                self.name.clone().into(),
+                auction_id.into(),
+                0_i64.into(),
+                0_i64.into(),
+                finished.into(),
+                0_i64.into(),
+                0_i64.into(),
+                changed_at.into(),
+            ]);
+        }
+        insert
+    }
+
+    /// Runs in a short unit of work, again if need be.
+    pub(super) async fn in_short<F, T>(&self, f: F) -> Result<T, Error>
+    where
+        F: AsyncFnOnce(&UnitOfWork) -> Result<T, Error> + Clone,
+    {
+        let root = self.ledger.unit_of_work().name("Relay");
+        let root = root.isolation(IsolationLevel::ReadCommitted);
+        Ok(self.ledger.retry.atomic(root, f).await?.into_value())
+    }
+
+    /// Auctions that have come further than this relay, and that nobody is at, those first that were longest not looked at.
+    pub(super) async fn behind(
+        &self,
+        due_at: i64,
+        most: usize,
+    ) -> Result<BTreeSet<AuctionId>, Error> {
+        let behind: Vec<i64> = self
+            .due(due_at)
+            .select_only()
+            .column(relay::Column::AuctionId)
+            .join(JoinType::InnerJoin, relay::Relation::Auction.def())
+            .filter(
+                Expr::col((auction::Entity, auction::Column::Seq))
+                    .gt(Expr::col((relay::Entity, relay::Column::Seq))),
+            )
+            .order_by_asc(relay::Column::DueAt)
+            .limit(u64::try_from(most).unwrap_or(u64::MAX))
+            .into_tuple()
+            .all(&Detached(&self.ledger.db))
+            .await?;
+        Ok(behind.into_iter().map(AuctionId::from).collect())
+    }
+
+    /// The rows that may be taken.
+    fn due(&self, due_at: i64) -> Select<relay::Entity> {
+        self.rows()
+            .filter(relay::Column::Finished.eq(false))
+            .filter(relay::Column::ParkedAt.is_null())
+            .filter(relay::Column::DueAt.lte(due_at))
+    }
+
+    pub(super) async fn now(&self) -> Result<i64, Error> {
+        Ok(self.ledger.clock.now(&Detached(&self.ledger.db)).await?.get())
+    }
+
+    /// Marks those of these auctions as taken that nobody is at and nobody has locked.
+    pub(super) async fn take(&self, auctions: &BTreeSet<AuctionId>) -> Result<Vec<Taken>, Error> {
+        if auctions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let lease = Uuid::now_v7();
+        let until = later(Instant::now(), self.settings.lease);
+        let take = async |uow: &UnitOfWork| {
+            let has_row_locks = Dialect::of(uow.get_database_backend()).has_row_locks();
+            let wait = if has_row_locks { LockWait::SkipLocked } else { LockWait::Wait };
+            let now = self.ledger.clock.now(uow).await?.get();
+            let ids = auctions.iter().map(|id| id.get());
+            let rows = self.due(now).filter(relay::Column::AuctionId.is_in(ids));
+            let rows = uow.lock(rows, wait).await?;
+            if !rows.is_empty() {
+                let until = now.saturating_add(micros(self.settings.lease));
+                relay::Entity::update_many()
+                    .col_expr(relay::Column::Lease, lease.into())
+                    .col_expr(relay::Column::DueAt, until.into())
+                    .filter(relay::Column::Relay.eq(self.name.clone()))
+                    .filter(relay::Column::AuctionId.is_in(rows.iter().map(|row| row.auction_id)))
+                    .exec(uow)
+                    .await?;
+            }
+            Ok(rows)
+        };
+        let rows = self.in_short(take).await?;
+        Ok(rows.into_iter().map(|row| Taken { row, lease, until }).collect())
+    }
+
+    /// Delivers what there is of one auction, and writes that down.
+    pub(super) async fn deliver_one(&self, mut taken: Taken) -> (AuctionId, Relayed) {
+        let before = (taken.row.seq, taken.row.told);
+        let mut done = Relayed::default();
+        let end = self.deliver_page(&mut taken, &mut done).await;
+        let row = &mut taken.row;
+        let auction = AuctionId::from(row.auction_id);
+        let has_moved = before != (row.seq, row.told);
+        if has_moved {
+            (row.attempts, row.reason) = (0, None);
+        }
+        let mut pause = Duration::ZERO;
+        match &end {
+            End::Delivered { is_over } => row.finished = *is_over,
+            End::More => {}
+            End::Refused { reason } | End::Unread { reason } => {
+                row.attempts = row.attempts.saturating_add(1);
+                row.reason = Some(short(reason));
+                pause = self.pause_after(row.attempts);
+            }
+        }
+        let mut is_parked = false;
+        if matches!(end, End::Refused { .. }) {
+            done.refused = 1;
+            is_parked = row.attempts >= i64::from(self.settings.attempts);
+            done.parked = u64::from(is_parked);
+        }
+        match self.write_down(&taken, pause, is_parked).await {
+            Ok(true) if matches!(end, End::More) => self.hint.add([auction]),
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!(%auction, "a relay took longer than its lease: events are delivered again");
+            }
+            Err(error) => {
+                tracing::warn!(%error, %auction, "a relay could not write down what it has delivered: it is delivered again");
+            }
+        }
+        (auction, done)
+    }
+
+    async fn deliver_page(&self, taken: &mut Taken, done: &mut Relayed) -> End {
+        let Taken { row, until, .. } = taken;
+        let cursor = Cursor { after: row.seq, limit: PAGE };
+        let auction = AuctionId::from(row.auction_id);
+        let page = Page::read(&Detached(&self.ledger.db), auction, cursor, Gaps::Damage).await;
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(%error, %auction, "a relay could not read the events of an auction");
+                return End::Unread { reason: error.to_string() };
+            }
+        };
+        let mut events = page.events.iter().peekable();
+        while let Some(event) = events.next() {
+            if i64::from(event.index) >= row.told {
+                // What is left of the lease is enough for this one, and to write that down.
+                let patience = self.settings.lease.checked_div(4).unwrap_or_default();
+                if *until < later(Instant::now(), patience.saturating_mul(2)) {
+                    return End::More;
+                }
+                if let Err(reason) = self.hand_over(event, patience).await {
+                    return End::Refused { reason };
+                }
+                done.delivered = done.delivered.saturating_add(1);
+                row.told = i64::from(event.index).saturating_add(1);
+            }
+            if events.peek().is_none_or(|next| next.seq != event.seq) {
+                (row.seq, row.told) = (event.seq, 0);
+            }
+        }
+        match row.seq < page.last {
+            true => End::More,
+            false => End::Delivered { is_over: page.is_over },
+        }
+    }
+
+    /// Hands one event to the sink.
+    async fn hand_over(&self, event: &AuctionEvent, patience: Duration) -> Result<(), String> {
+        let delivery = AssertUnwindSafe(async { self.sink.deliver(event).await }).catch_unwind();
+        match tokio::time::timeout(patience, delivery).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(error))) => Err(error.to_string()),
+            Ok(Err(_)) => Err("the sink panicked".to_owned()),
+            Err(_) => Err(format!("the sink was not done after {patience:?}")),
+        }
+    }
+
+    /// How long an event waits that was refused so often.
+    fn pause_after(&self, refusals: i64) -> Duration {
+        let (first, most) = self.settings.backoff;
+        let doublings = u32::try_from(refusals.saturating_sub(1)).unwrap_or(u32::MAX);
+        let times = 2_u32.checked_pow(doublings).unwrap_or(u32::MAX);
+        first.saturating_mul(times).min(most)
+    }
+
+    /// Writes down how far it has come, if nobody has taken it meanwhile.
+    async fn write_down(
+        &self,
+        taken: &Taken,
+        pause: Duration,
+        is_parked: bool,
+    ) -> Result<bool, Error> {
+        let Taken { row, lease, .. } = taken;
+        let now = self.ledger.clock.expression(Dialect::of(self.ledger.db.get_database_backend()));
+        let parked_at = if is_parked { now.clone() } else { Option::<i64>::None.into() };
+        let update = relay::Entity::update_many()
+            .col_expr(relay::Column::Seq, row.seq.into())
+            .col_expr(relay::Column::Told, row.told.into())
+            .col_expr(relay::Column::Finished, row.finished.into())
+            .col_expr(relay::Column::Attempts, row.attempts.into())
+            .col_expr(relay::Column::DueAt, now.clone().add(micros(pause)))
+            .col_expr(relay::Column::Lease, Option::<Uuid>::None.into())
+            .col_expr(relay::Column::ParkedAt, parked_at)
+            .col_expr(relay::Column::Reason, row.reason.clone().into())
+            .col_expr(relay::Column::ChangedAt, now)
+            .filter(relay::Column::Relay.eq(self.name.clone()))
+            .filter(relay::Column::AuctionId.eq(row.auction_id))
+            .filter(relay::Column::Lease.eq(*lease));
+        let done = self.in_short(async |uow| Ok(update.clone().exec(uow).await?)).await?;
+        Ok(done.rows_affected == 1)
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// A reason as it is kept: its first 500 characters, without what databases refuse.
+fn short(reason: &str) -> String {
+    reason
+        .chars()
+        .take(500)
+        .map(|letter| if letter == '\0' { '\u{fffd}' } else { letter })
+        .collect()
+}
