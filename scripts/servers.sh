@@ -212,6 +212,10 @@ install_faketime() {
     if ! type -P faketime >/dev/null; then servers_install faketime faketime; fi
 }
 
+install_redis() {
+    if ! type -P redis-server >/dev/null; then servers_install redis-server redis-server; fi
+}
+
 # servers_install COMMAND PACKAGE
 servers_install() {
     local root=()
