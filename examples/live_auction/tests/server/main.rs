@@ -7,4 +7,5 @@ mod bids;
 mod client;
 mod live;
 mod processes;
+mod redis;
 mod refusals;

@@ -1,11 +1,7 @@
 //! Several processes on one database: what one of them does is seen at the other.
 
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
-use tokio::net::{TcpListener, TcpStream};
-
-use crate::client::{Server, database, named, soon};
+use crate::client::{Server, database, named};
+use crate::redis::{Redis, free_port};
 
 #[tokio::test]
 async fn what_nobody_has_told_of_is_read_when_it_is_found_out() {
@@ -35,37 +31,11 @@ async fn what_nobody_has_told_of_is_read_when_it_is_found_out() {
     there.stop().await;
 }
 
-/// A Redis of this test, which ends with it.
-struct Redis(Child);
-
-impl Redis {
-    async fn start(port: u16) -> Self {
-        let mut redis = Command::new("redis-server");
-        redis.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"]);
-        redis.arg(port.to_string()).stdout(Stdio::null());
-        let redis = Self(redis.spawn().expect("redis-server can be started"));
-        soon("Redis", async {
-            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        })
-        .await;
-        redis
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
-}
-
 #[tokio::test]
 #[ignore = "needs redis-server"]
 async fn events_cross_from_process_to_process() {
     let (_folder, database) = database();
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let port = free_port().await;
     let redis = Redis::start(port).await;
     let url = format!("redis://127.0.0.1:{port}");
     let here = Server::start_with(&database, Some(url.clone())).await;
