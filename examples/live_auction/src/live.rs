@@ -11,10 +11,10 @@ use axum::extract::ws::{CloseCode, CloseFrame, Message, WebSocket, WebSocketUpgr
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use futures::FutureExt;
+use futures::{FutureExt, SinkExt};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -26,6 +26,9 @@ use crate::words;
 /// So often the page is told anew what it shows. It sets the clock of the browser right, shows it that the connection lives, and
 /// finds out whether anything was missed that nobody has told of.
 const HEARTBEAT: Duration = Duration::from_secs(20);
+/// What happens so soon after something was told waits, and is told together: nobody reads faster, and to write to many pages takes
+/// time. What happens after a pause is told at once.
+const PACE: Duration = Duration::from_millis(100);
 /// A browser that takes longer for one message is gone.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it may take to answer a farewell.
@@ -63,6 +66,7 @@ pub(crate) async fn live(
             stopping: app.stopping.subscribe(),
             // A page from before the database was replaced has seen more than there is.
             told: since.0.min(Position::whole(last)),
+            shown: None,
             app,
             session,
             auction,
@@ -83,6 +87,8 @@ struct Watcher {
     stopping: watch::Receiver<bool>,
     /// The last event that was told.
     told: Position,
+    /// What the page shows, unless that has to be read.
+    shown: Option<Shown>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -133,20 +139,27 @@ impl Watcher {
     }
 
     async fn watch(&mut self) -> Result<std::convert::Infallible, End> {
-        self.catch_up().await?;
+        self.catch_up(i64::MAX).await?;
         self.show().await?;
+        let mut pace = interval(PACE);
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();
         let mut session_ends = std::pin::pin!(sleep(self.session.time_left()));
         loop {
             tokio::select! {
-                read = self.reader.recv() => self.tell_all(read).await?,
+                read = next(&mut self.reader, &mut pace) => {
+                    self.tell_all(read).await?;
+                    pace.reset();
+                }
                 message = self.socket.recv() => match message {
                     None | Some(Err(_) | Ok(Message::Close(_))) => return Err(End::Gone),
                     Some(Ok(_)) => {}
                 },
-                _ = heartbeat.tick() => self.show().await?,
+                _ = heartbeat.tick() => {
+                    self.shown = None;
+                    self.show().await?;
+                }
                 () = stopped(&mut self.stopping) => {
                     return Err(End::Told(close_code::AWAY, "the server stops"));
                 }
@@ -176,72 +189,106 @@ impl Watcher {
         let event = match read {
             Ok(event) => event,
             Err(EventReaderError::Closed) => return Err(End::Told(close_code::AWAY, "come back")),
-            Err(_) => {
-                self.catch_up().await?;
+            Err(error) => {
+                tracing::info!(%error, "a page was too slow, and reads what it has missed");
+                self.catch_up(i64::MAX).await?;
                 return Ok(true);
             }
         };
+        let user = self.session.user();
         if event.auction != self.auction {
-            return Ok(moves_money_of(self.session.user(), &event));
+            let moves = moves_money_of(user, &event);
+            if moves {
+                self.shown = None;
+            }
+            return Ok(moves);
         }
         let position = Position::of(&event);
         if position <= self.told {
             return Ok(false);
         }
         if self.told.reaches(&event) {
-            self.send_event(&event).await?;
+            self.shown.take_if(|shown| !shown.follow(&event, user));
+            self.feed_event(&event).await?;
             self.told = position;
         } else {
-            self.catch_up().await?;
+            self.catch_up(i64::MAX).await?;
         }
         Ok(true)
     }
 
-    /// Tells everything that is committed and was not told, page by page.
-    async fn catch_up(&mut self) -> Result<(), End> {
+    /// Tells everything up to the command `last` that is committed and was not told, page by page.
+    async fn catch_up(&mut self, last: i64) -> Result<(), End> {
         let (ledger, user) = (self.app.ledger.clone(), self.session.user().to_owned());
+        self.shown = None;
         loop {
             let (told, since) = (self.told, self.told.complete());
-            let page = ledger.events(self.auction).since(since).limit(PAGE).for_user(&*user);
+            // Every number occurs, so these are commands up to `last`.
+            let limit = PAGE.min(last.saturating_sub(since).max(0).unsigned_abs());
+            let page = ledger.events(self.auction).since(since).limit(limit).for_user(&*user);
             let page = page.await?;
             // A command of which a part was told is read again as a whole.
             for event in page.iter().filter(|event| Position::of(event) > told) {
-                self.send_event(event).await?;
+                self.feed_event(event).await?;
             }
-            let last = page.last().map_or(since, |event| event.seq);
-            self.told = self.told.max(Position::whole(last));
-            if last.saturating_sub(since).unsigned_abs() < PAGE {
+            let read = page.last().map_or(since, |event| event.seq);
+            self.told = self.told.max(Position::whole(read));
+            if read.saturating_sub(since).unsigned_abs() < PAGE {
                 return Ok(());
             }
         }
     }
 
-    /// Tells what the page shows now.
+    /// Tells what the page shows now: what has followed from events, or else what is read. With it everything is sent.
     async fn show(&mut self) -> Result<(), End> {
-        let user = self.session.user();
-        let (_, shown) = Shown::read(&self.app.ledger, self.auction, user).await?;
-        // What is shown has gone further than what was told: its events are there, and may never arrive by themselves.
-        if shown.seq > self.told.seq() {
-            self.catch_up().await?;
-        }
-        self.send(&News::Shown { shown: &shown }).await
+        let shown = match self.shown.take() {
+            Some(shown) => shown,
+            None => {
+                let user = self.session.user();
+                let (_, shown) = Shown::read(&self.app.ledger, self.auction, user).await?;
+                // It has gone further than what was told: its events are there, and may never arrive by themselves. What came
+                // after it is told, and shown, when it arrives.
+                if shown.seq > self.told.seq() {
+                    self.catch_up(shown.seq).await?;
+                }
+                shown
+            }
+        };
+        self.feed(&News::Shown { shown: &shown }).await?;
+        self.shown = Some(shown);
+        in_time(self.socket.flush()).await
     }
 
-    async fn send_event(&mut self, event: &AuctionEvent) -> Result<(), End> {
+    async fn feed_event(&mut self, event: &AuctionEvent) -> Result<(), End> {
         let text = words::of_event(event, self.session.user());
-        self.send(&News::Event { event, text, is_private: event.recipient().is_some() }).await
+        self.feed(&News::Event { event, text, is_private: event.recipient().is_some() }).await
     }
 
-    async fn send(&mut self, news: &News<'_>) -> Result<(), End> {
+    /// Writes news that are sent together with what comes after them.
+    async fn feed(&mut self, news: &News<'_>) -> Result<(), End> {
         let json = serde_json::to_string(news).map_err(|error| {
             tracing::error!(%error, "an event could not be written as JSON");
             End::Told(close_code::ERROR, "come back")
         })?;
-        match timeout(PATIENCE, self.socket.send(Message::text(json))).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(End::Gone),
-        }
+        in_time(self.socket.feed(Message::text(json))).await
     }
+}
+
+/// Waits for the browser, but not long.
+async fn in_time(sending: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {
+    match timeout(PATIENCE, sending).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(End::Gone),
+    }
+}
+
+/// What comes next, and not before it is time.
+async fn next(
+    reader: &mut EventReader,
+    pace: &mut Interval,
+) -> Result<AuctionEvent, EventReaderError> {
+    pace.tick().await;
+    reader.recv().await
 }
 
 async fn stopped(stopping: &mut watch::Receiver<bool>) {

@@ -1,8 +1,12 @@
 //! What the page of an auction shows to one user, as texts: for the page as it is loaded and for the WebSocket, so that both say
 //! the same, and no script adds amounts up.
 
-use auction_ledger::{AuctionId, AuctionLedger, AuctionState, AuctionView, Error, Wallet};
+use auction_ledger::{
+    AuctionEvent, AuctionId, AuctionLedger, AuctionState, AuctionView, Error, EventKind, Wallet,
+};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::money::spoken;
 use crate::words;
@@ -20,6 +24,11 @@ pub(crate) struct Shown {
     pub(crate) phase: Phase,
     /// How long it is until the end, by the clock that judges bids. A browser counts down from it and needs no clock of its own.
     pub(crate) left_ms: u64,
+    /// The end by this machine's clock, as far as that goes like the ledger's.
+    #[serde(skip)]
+    end: Instant,
+    #[serde(skip)]
+    ends_at: DateTime<Utc>,
     /// The least that this user can bid now.
     pub(crate) minimum: Option<String>,
     pub(crate) buy_now: Option<String>,
@@ -67,22 +76,56 @@ impl Shown {
             },
             standing: standing(view),
             leads: view.leads,
-            reserve: match auction.reserve_met {
-                Some(true) => "The reserve is met.",
-                Some(false) => "The reserve is not met.",
-                None => "",
-            },
+            reserve: reserve(auction.reserve_met),
             phase,
             left_ms: match phase {
                 Phase::Running => u64::try_from(view.time_left.as_millis()).unwrap_or(u64::MAX),
                 Phase::Soon | Phase::Ended | Phase::Over => 0,
             },
+            end: Instant::now().checked_add(view.time_left).unwrap_or_else(Instant::now),
+            ends_at: auction.ends_at,
             minimum: view.next_minimum.filter(|_| takes_bids).map(money),
             buy_now: view.take_price.map(money),
             result: result(view, user),
             available: money(wallet.available),
             held: money(wallet.held),
         }
+    }
+
+    /// Goes on with somebody's bid on somebody's, and says whether it could. What concerns the user, and whatever is rare, has to
+    /// be read.
+    ///
+    /// Most bids concern nobody of those who watch, and all of them are told. So they ask the database for nothing.
+    pub(crate) fn follow(&mut self, event: &AuctionEvent, user: &str) -> bool {
+        let EventKind::BidPlaced { bidder, leader, price, next_minimum, ends_at, reserve_met } =
+            &event.kind
+        else {
+            return false;
+        };
+        let concerns = self.leads || [bidder, leader].iter().any(|bids| bids.as_str() == user);
+        let is_next = event.seq == self.seq.saturating_add(1);
+        // A bid can end the offer to buy.
+        if concerns || !is_next || self.phase != Phase::Running || self.buy_now.is_some() {
+            return false;
+        }
+        let later = ends_at.signed_duration_since(self.ends_at).to_std().unwrap_or_default();
+        let Some(end) = self.end.checked_add(later) else {
+            return false;
+        };
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        let money = |amount| spoken(amount, event.currency);
+        self.seq = event.seq;
+        self.price = money(*price);
+        self.standing = format!("{leader} leads.");
+        self.reserve = reserve(*reserve_met);
+        self.left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        (self.end, self.ends_at) = (end, *ends_at);
+        // The seller has none.
+        self.minimum = self.minimum.take().and(*next_minimum).map(money);
+        true
     }
 
     /// The time that is left, as a browser without scripts shows it.
@@ -102,6 +145,14 @@ fn phase(view: &AuctionView) -> Phase {
         AuctionState::Open if view.now < view.auction.starts_at => Phase::Soon,
         AuctionState::Sold | AuctionState::Unsold | AuctionState::Cancelled => Phase::Over,
         _ => Phase::Ended,
+    }
+}
+
+fn reserve(is_met: Option<bool>) -> &'static str {
+    match is_met {
+        Some(true) => "The reserve is met.",
+        Some(false) => "The reserve is not met.",
+        None => "",
     }
 }
 

@@ -139,6 +139,41 @@ async fn a_bid_on_another_auction_moves_the_wallet_on_this_page() {
 }
 
 #[tokio::test]
+async fn a_page_that_goes_on_with_events_shows_what_a_new_one_reads() {
+    let (_folder, database) = database();
+    let server = Server::start(&database).await;
+    let (ann, bob) = (server.browser("ann").await, server.browser("bob").await);
+    for (title, third) in [("Oil lamp", "36"), ("Brass telescope", "31")] {
+        let auction = ann.auction(title).await;
+        // Who bids, who watches, and who sells.
+        let mut pages = Vec::new();
+        for user in ["ann", "cid", "sam"] {
+            let browser = server.browser(user).await;
+            let mut socket = browser.watch(&auction, "since=1").await;
+            socket.until(1).await;
+            pages.push((browser, socket));
+        }
+        // Where bids are maxima the third does not lead, and the fourth is the leader's.
+        let bids = [(&ann, "20"), (&bob, "35"), (&ann, third), (&bob, "40"), (&ann, "50")];
+        let mut seq = 1;
+        for (bidder, amount) in bids {
+            assert_eq!(bidder.bid(&auction, amount).await.status, 200);
+            seq += 1;
+            for (browser, socket) in &mut pages {
+                let (_, mut shown) = socket.until(seq).await;
+                let since = format!("since={seq}");
+                let (_, mut read) = browser.watch(&auction, &since).await.until(seq).await;
+                let left = |shown: &mut serde_json::Value| shown["left_ms"].take().as_u64();
+                let (left, read_left) = (left(&mut shown).unwrap(), left(&mut read).unwrap());
+                assert!(left.abs_diff(read_left) < 5_000, "{left} ms and {read_left} ms");
+                assert_eq!(shown, read, "{title}, {amount}, {}", browser.user);
+            }
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_server_that_stops_says_so_to_its_pages() {
     let (_folder, database) = database();
     let server = Server::start(&database).await;
