@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 pub use self::desk::{Lag, Parked};
-use self::line::Taken;
+use self::line::{Delivered, Taken};
 use super::AuctionLedger;
 use crate::error::{self, Error};
 use crate::event::AuctionEvent;
@@ -345,9 +345,12 @@ impl Relay {
             };
             match select(stop.as_mut(), select(pin!(delivered), pin!(woken))).await {
                 Either::Left(_) => break,
-                Either::Right((Either::Left((Ok((auction, relayed)), _)), _)) => {
-                    busy.remove(&auction);
-                    done.add(relayed);
+                Either::Right((Either::Left((Ok(delivered), _)), _)) => {
+                    busy.remove(&delivered.auction);
+                    done.add(delivered.relayed);
+                    if delivered.more {
+                        self.hint.add([delivered.auction]);
+                    }
                 }
                 // Its lease will end.
                 Either::Right((Either::Left((Err(error), _)), _)) => {
@@ -356,12 +359,12 @@ impl Relay {
                 Either::Right((Either::Right(_), _)) => {}
             }
         }
-        done.add(finished(at_work).await);
+        finished(at_work, &mut done).await;
         done
     }
 
     /// Begins to deliver what was taken.
-    fn start(&self, taken: Vec<Taken>, at_work: &mut JoinSet<(AuctionId, Relayed)>) {
+    fn start(&self, taken: Vec<Taken>, at_work: &mut JoinSet<Delivered>) {
         for taken in taken {
             let relay = self.clone();
             at_work.spawn(async move { relay.deliver_one(taken).await }.in_current_span());
@@ -406,29 +409,35 @@ impl Relay {
         self.forget().await?;
         // What is refused is due later than this.
         let begun = self.now().await?;
+        let mut unfinished = BTreeSet::new();
         loop {
-            let behind = self.behind(begun, self.settings.at_once).await?;
+            let room = self.settings.at_once.saturating_sub(unfinished.len());
+            let mut behind = self.behind(begun, room).await?;
+            behind.append(&mut unfinished);
             let taken = self.take(&behind).await?;
             if taken.is_empty() {
                 return Ok(done);
             }
             let mut at_work = JoinSet::new();
             self.start(taken, &mut at_work);
-            done.add(finished(at_work).await);
+            unfinished = finished(at_work, &mut done).await;
         }
     }
 }
 
-/// What all of it has delivered, once it has ended.
-async fn finished(mut at_work: JoinSet<(AuctionId, Relayed)>) -> Relayed {
-    let mut done = Relayed::default();
+/// Waits for all of it, and tells of which auctions there may be more.
+async fn finished(mut at_work: JoinSet<Delivered>, done: &mut Relayed) -> BTreeSet<AuctionId> {
+    let mut unfinished = BTreeSet::new();
     while let Some(delivered) = at_work.join_next().await {
         match delivered {
-            Ok((_, relayed)) => done.add(relayed),
+            Ok(delivered) => {
+                done.add(delivered.relayed);
+                unfinished.extend(delivered.more.then_some(delivered.auction));
+            }
             Err(error) => tracing::error!(%error, "a task of a relay has ended"),
         }
     }
-    done
+    unfinished
 }
 
 /// An instant so much later, a year at most.

@@ -61,6 +61,14 @@ impl Taken {
     }
 }
 
+/// What was done about an auction that was taken.
+pub(super) struct Delivered {
+    pub(super) auction: AuctionId,
+    pub(super) relayed: Relayed,
+    /// Whether there may be more of it.
+    pub(super) more: bool,
+}
+
 /// What became of what was taken.
 enum End {
     /// All there was is delivered; and whether it is over.
@@ -281,9 +289,9 @@ impl Relay {
     }
 
     /// Delivers what there is of one auction, and writes that down.
-    pub(super) async fn deliver_one(&self, mut taken: Taken) -> (AuctionId, Relayed) {
+    pub(super) async fn deliver_one(&self, mut taken: Taken) -> Delivered {
         let before = (taken.row.seq, taken.row.told);
-        let mut done = Relayed::default();
+        let (mut done, mut more) = (Relayed::default(), false);
         let end = self.deliver_page(&mut taken, &mut done).await;
         let row = &mut taken.row;
         let auction = AuctionId::from(row.auction_id);
@@ -308,8 +316,7 @@ impl Relay {
             done.parked = u64::from(is_parked);
         }
         match self.write_down(&taken, pause, is_parked).await {
-            Ok(true) if matches!(end, End::More) => self.hint.add([auction]),
-            Ok(true) => {}
+            Ok(true) => more = matches!(end, End::More),
             Ok(false) => {
                 tracing::warn!(%auction, "a relay took longer than its lease: events are delivered again");
             }
@@ -317,7 +324,7 @@ impl Relay {
                 tracing::warn!(%error, %auction, "a relay could not write down what it has delivered: it is delivered again");
             }
         }
-        (auction, done)
+        Delivered { auction, relayed: done, more }
     }
 
     async fn deliver_page(&self, taken: &mut Taken, done: &mut Relayed) -> End {
