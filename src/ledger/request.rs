@@ -161,21 +161,25 @@ pub(super) async fn observed<T>(
     span: Span,
     verb: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let answer = verb.instrument(span.clone()).await;
-    if !span.is_disabled() {
-        let outcome = match &answer {
-            Ok(_) => "accepted",
-            Err(error) if error.is_rejection() => "rejected",
-            Err(Error::CommitUnknown { .. }) => "unknown",
-            Err(Error::Overloaded { .. }) => "overloaded",
-            Err(_) => "failed",
-        };
-        span.record("outcome", outcome);
-        if let Err(Error::Rejected(rejection)) = &answer {
-            span.record("rejection", rejection.code());
+    let tell = span.clone();
+    let told = async {
+        let answer = verb.await;
+        if !tell.is_disabled() {
+            let outcome = match &answer {
+                Ok(_) => "accepted",
+                Err(error) if error.is_rejection() => "rejected",
+                Err(Error::CommitUnknown { .. }) => "unknown",
+                Err(Error::Overloaded { .. }) => "overloaded",
+                Err(_) => "failed",
+            };
+            tell.record("outcome", outcome);
+            if let Err(Error::Rejected(rejection)) = &answer {
+                tell.record("rejection", rejection.code());
+            }
         }
-    }
-    answer
+        answer
+    };
+    told.instrument(span).await
 }
 
 /// What was carried out in a unit of work, one command or many, and is told when that has ended.
