@@ -161,6 +161,29 @@ impl Error {
         !unknown
     }
 
+    /// Whether what was done for several at once may have failed for one of them: without it, it need not.
+    pub(crate) fn may_be_of_one(&self) -> bool {
+        let kind = match self {
+            Self::Database(error) => ErrorKind::of(error),
+            Self::UnitOfWork(error) => error.kind().unwrap_or(ErrorKind::Other),
+            Self::MigrationsMissing(_)
+            | Self::NotStrict
+            | Self::CommitUnknown { .. }
+            | Self::Overloaded { .. } => return false,
+            _ => return true,
+        };
+        let all = kind.is_retryable()
+            || matches!(
+                kind,
+                ErrorKind::PoolTimeout
+                    | ErrorKind::PoolClosed
+                    | ErrorKind::ReadOnly
+                    | ErrorKind::Full
+                    | ErrorKind::UndefinedTable
+            );
+        !all && self.is_known_not_stored()
+    }
+
     /// What the database said, where it said something.
     #[must_use]
     pub fn kind(&self) -> Option<ErrorKind> {

@@ -11,6 +11,7 @@ use sea_orm::{
 use super::AuctionLedger;
 use super::query::query;
 use super::store::{self, Account, Lot};
+use crate::backend::Dialect;
 use crate::entity::{act, auction, bid, sealed_bid, wallet};
 use crate::error::Error;
 use crate::id::{AuctionId, OperationId, UserId, WalletId};
@@ -399,34 +400,37 @@ async fn terms_of<C: ConnectionTrait>(connection: &C, auction: AuctionId) -> Res
     Ok(store::lot(&row)?.terms)
 }
 
-/// The owners of wallets.
+/// The owners of wallets, all of which must be there.
 pub(super) async fn users<C: ConnectionTrait>(
     connection: &C,
     ids: impl Iterator<Item = i64>,
 ) -> Result<BTreeMap<i64, UserId>, Error> {
-    let accounts = accounts(connection, ids).await?.into_values();
-    Ok(accounts.map(|account| (account.id.get(), account.owner)).collect())
+    let ids: BTreeSet<i64> = ids.collect();
+    let accounts = known_accounts(connection, ids.iter().copied()).await?;
+    let user = |id: i64| {
+        let account = accounts.get(&id.into()).ok_or_else(|| vanished(id))?;
+        Ok((id, account.owner.clone()))
+    };
+    ids.into_iter().map(user).collect()
 }
 
-/// Wallets, all of which must be there.
-pub(super) async fn accounts<C: ConnectionTrait>(
+/// Those of these wallets that there are.
+pub(super) async fn known_accounts<C: ConnectionTrait>(
     connection: &C,
     ids: impl Iterator<Item = i64>,
 ) -> Result<BTreeMap<WalletId, Account>, Error> {
+    let dialect = Dialect::of(connection.get_database_backend());
     let ids: Vec<i64> = ids.collect::<BTreeSet<_>>().into_iter().collect();
     let mut accounts = BTreeMap::new();
     // SQLite binds 32,766 values at most.
     for ids in ids.chunks(1_000) {
-        let rows = wallet::Entity::find().filter(wallet::Column::Id.is_in(ids.iter().copied()));
-        for row in rows.all(connection).await? {
+        let is_named = dialect.is_one_of(wallet::Column::Id, ids.iter().copied());
+        for row in wallet::Entity::find().filter(is_named).all(connection).await? {
             let account = Account::from_row(row)?;
             accounts.insert(account.id, account);
         }
     }
-    match ids.iter().find(|id| !accounts.contains_key(&WalletId::from(**id))) {
-        Some(missing) => Err(vanished(*missing)),
-        None => Ok(accounts),
-    }
+    Ok(accounts)
 }
 
 pub(super) fn vanished(wallet: i64) -> Error {

@@ -11,6 +11,8 @@
 //! 4. There is no cursor over all auctions, for numbers are given out in an order in which they are not committed. What is
 //!    behind is found by comparing each auction with its row of the relay.
 
+mod at_work;
+mod delivery;
 mod desk;
 mod line;
 
@@ -22,12 +24,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::{self, Either, select};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::Instrument;
 
+use self::at_work::AtWork;
 pub use self::desk::{Lag, Parked};
-use self::line::{Delivered, Taken};
 use super::AuctionLedger;
 use crate::error::{self, Error};
 use crate::event::AuctionEvent;
@@ -162,17 +162,19 @@ struct Waiting {
 }
 
 impl RelayHint {
-    fn add(&self, auctions: impl IntoIterator<Item = AuctionId>) {
-        self.lock().auctions.extend(auctions);
-        self.0.grown.notify_one();
+    fn add(&self, auctions: BTreeSet<AuctionId>) {
+        if !auctions.is_empty() {
+            self.lock().auctions.extend(auctions);
+            self.0.grown.notify_one();
+        }
     }
 
     /// Takes up to so many, but those that are at work: what it tells of may have come after they were read.
-    fn take(&self, most: usize, at_work: &BTreeSet<AuctionId>) -> BTreeSet<AuctionId> {
+    fn take(&self, most: usize, at_work: &AtWork) -> BTreeSet<AuctionId> {
         let mut waiting = self.lock();
         let Waiting { auctions, last } = &mut *waiting;
         let is_behind = |auction: &&AuctionId| last.is_none_or(|last| last < **auction);
-        let free = auctions.iter().filter(|auction| !at_work.contains(auction));
+        let free = auctions.iter().filter(|auction| !at_work.has(**auction));
         let behind = free.clone().filter(is_behind);
         let before = free.filter(|auction| !is_behind(auction));
         let taken: Vec<AuctionId> = behind.chain(before).take(most).copied().collect();
@@ -189,7 +191,7 @@ impl RelayHint {
 #[async_trait]
 impl EventSink for RelayHint {
     async fn deliver(&self, event: &AuctionEvent) -> Result<(), SinkError> {
-        self.add([event.auction]);
+        self.add(BTreeSet::from([event.auction]));
         Ok(())
     }
 
@@ -244,11 +246,11 @@ impl Relay {
         self
     }
 
-    /// Nobody else delivers an auction's events for so long after they were taken, at least eight milliseconds: so long it may
+    /// Nobody else delivers an auction's events for so long after they were taken, at least a tenth of a second: so long it may
     /// take until a process that died is replaced. An event must be delivered in a quarter of it; a sink that is not done after
     /// that is dropped, which counts as a refusal. Default: 60 seconds.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.settings.lease = lease.clamp(MOMENT.saturating_mul(8), YEAR);
+        self.settings.lease = lease.clamp(MOMENT.saturating_mul(100), YEAR);
         self
     }
 
@@ -296,34 +298,40 @@ impl Relay {
     pub async fn run(&self, stop: impl Future<Output = ()>) -> Relayed {
         let mut stop = pin!(stop);
         let mut done = Relayed::default();
-        // Tasks of their own: what is at work may have a lock that whoever looks for more waits for.
-        let mut at_work = JoinSet::new();
-        let mut busy = BTreeSet::new();
+        let mut at_work = AtWork::new();
         let (mut next_poll, mut next_sweep) = (Instant::now(), Instant::now());
+        let mut was_full = false;
         loop {
             let room = self.settings.at_once.saturating_sub(at_work.len());
             let now = Instant::now();
-            let polls = room > 0 && next_poll <= now;
-            let taken = if polls {
+            let is_due = next_poll <= now;
+            let hinted = match is_due {
+                true => BTreeSet::new(),
+                false => self.hint.take(room, &at_work),
+            };
+            // If there was more than it had room for, it looks again, in turn with what was hinted.
+            let looks = room > 0 && (is_due || was_full && hinted.is_empty());
+            let taken = if looks {
                 let sweeps = next_sweep <= now;
                 next_poll = later(now, self.settings.poll);
                 next_sweep = if sweeps { later(now, SWEEP) } else { next_sweep };
                 self.look(sweeps, room).await
             } else {
-                self.take_hinted(&self.hint.take(room, &busy)).await
+                self.take_hinted(&hinted).await
             };
             match taken {
                 Ok(taken) => {
-                    // If there was more than that, it is looked for as soon as there is room.
-                    if polls && taken.len() >= room {
+                    if looks {
+                        was_full = taken.len() >= room;
+                    } else if was_full {
                         next_poll = now;
                     }
-                    busy.extend(taken.iter().map(Taken::auction));
-                    self.start(taken, &mut at_work);
+                    at_work.start(self, taken);
                 }
                 Err(error) => {
                     let relay = String::from_utf8_lossy(&self.name);
                     tracing::warn!(%error, %relay, "a relay could not look for events");
+                    was_full = false;
                     next_poll = later(now, self.settings.poll.min(SECOND));
                 }
             }
@@ -337,38 +345,20 @@ impl Relay {
                     false => future::pending().await,
                 }
             };
-            let delivered = async {
-                match at_work.join_next().await {
-                    Some(delivered) => delivered,
-                    None => future::pending().await,
-                }
-            };
-            match select(stop.as_mut(), select(pin!(delivered), pin!(woken))).await {
+            let ended = match select(stop.as_mut(), select(pin!(at_work.next()), pin!(woken))).await
+            {
                 Either::Left(_) => break,
-                Either::Right((Either::Left((Ok(delivered), _)), _)) => {
-                    busy.remove(&delivered.auction);
-                    done.add(delivered.relayed);
-                    if delivered.more {
-                        self.hint.add([delivered.auction]);
-                    }
-                }
-                // Its lease will end.
-                Either::Right((Either::Left((Err(error), _)), _)) => {
-                    tracing::error!(%error, "a task of a relay has ended");
-                }
-                Either::Right((Either::Right(_), _)) => {}
+                Either::Right((Either::Left((ended, _)), _)) => Some(ended),
+                Either::Right((Either::Right(_), _)) => None,
+            };
+            let others = std::iter::from_fn(|| at_work.next_now());
+            for ended in ended.into_iter().chain(others) {
+                done.add(ended.relayed);
+                self.hint.add(ended.more);
             }
         }
-        finished(at_work, &mut done).await;
+        at_work.finish(&mut done).await;
         done
-    }
-
-    /// Begins to deliver what was taken.
-    fn start(&self, taken: Vec<Taken>, at_work: &mut JoinSet<Delivered>) {
-        for taken in taken {
-            let relay = self.clone();
-            at_work.spawn(async move { relay.deliver_one(taken).await }.in_current_span());
-        }
     }
 
     /// Delivers what there is now, and returns when nothing is left but what was refused, what is parked, and what others are
@@ -418,26 +408,11 @@ impl Relay {
             if taken.is_empty() {
                 return Ok(done);
             }
-            let mut at_work = JoinSet::new();
-            self.start(taken, &mut at_work);
-            unfinished = finished(at_work, &mut done).await;
+            let mut at_work = AtWork::new();
+            at_work.start(self, taken);
+            unfinished = at_work.finish(&mut done).await;
         }
     }
-}
-
-/// Waits for all of it, and tells of which auctions there may be more.
-async fn finished(mut at_work: JoinSet<Delivered>, done: &mut Relayed) -> BTreeSet<AuctionId> {
-    let mut unfinished = BTreeSet::new();
-    while let Some(delivered) = at_work.join_next().await {
-        match delivered {
-            Ok(delivered) => {
-                done.add(delivered.relayed);
-                unfinished.extend(delivered.more.then_some(delivered.auction));
-            }
-            Err(error) => tracing::error!(%error, "a task of a relay has ended"),
-        }
-    }
-    unfinished
 }
 
 /// An instant so much later, a year at most.

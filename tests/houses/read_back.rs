@@ -131,10 +131,14 @@ on_every_backend! {
             let before = ledger.events(auction).within(uow).await?.len();
             neighbour.place_bid(auction, "bob", 100.into()).await?;
             ledger.place_bid(auction, "ann", 200.into()).within(uow).await?;
-            Ok::<_, Error>((before, ledger.events(auction).within(uow).await?.len()))
+            let mut seen = vec![before];
+            for since in 0..=3 {
+                seen.push(ledger.events(auction).since(since).within(uow).await?.len());
+            }
+            Ok::<_, Error>(seen)
         });
         match seen.await {
-            Ok(seen) => assert_eq!(seen.into_value(), (2, 2)),
+            Ok(seen) => assert_eq!(seen.into_value(), [2, 2, 1, 0, 0]),
             Err(error) => assert!(error.is_retryable(), "{error:?}"),
         }
         assert_eq!(ledger.events(auction).await?.last().map(|event| event.seq >= 3), Some(true));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use auction_ledger::EventKind;
 use chrono::TimeDelta;
+use sea_orm::ConnectionTrait;
 
 use super::{Notebook, Stuck, bids, charge, ledger, open};
 use crate::support::on_every_backend;
@@ -128,5 +129,34 @@ on_every_backend! {
         let stuck = ledger.relay("mail", Stuck)?.lease(Duration::from_millis(200)).attempts(1);
         assert_eq!(stuck.deliver().await?.parked, 1);
         assert_eq!(stuck.parked().await?[0].reason, "the sink was not done after 50ms");
+    }
+
+    /// An act of a kind that only a later release knows spoils the statement that reads of all of them; a command without a row,
+    /// its auction alone.
+    async fn an_auction_that_cannot_be_read_stops_no_other(world: &World) {
+        let (ledger, clock) = ledger(world);
+        charge(&ledger, &["ann", "bob"]).await?;
+        let [unknown, good, gap] = [open(&ledger).await?, open(&ledger).await?, open(&ledger).await?];
+        bids(&ledger, good, 2).await?;
+        for statement in [
+            format!(
+                "INSERT INTO al_act (auction_id, seq, operation, kind, at) \
+                 SELECT auction_id, 2, operation, 98, at FROM al_act WHERE auction_id = {unknown} AND seq = 1"
+            ),
+            format!("UPDATE al_auction SET seq = 2 WHERE id IN ({unknown}, {gap})"),
+        ] {
+            world.db().execute_unprepared(&statement).await?;
+        }
+        let notebook = Notebook::new();
+        let relay = ledger.relay("mail", notebook.clone())?.attempts(1).backoff(SECOND, SECOND);
+        for _ in 0..2 {
+            relay.deliver().await?;
+            clock.advance(TimeDelta::seconds(1));
+        }
+        assert_eq!(notebook.of(good), [(1, 0), (2, 0), (3, 0), (3, 1), (3, 2)]);
+        assert_eq!((notebook.of(unknown), notebook.of(gap)), (vec![], vec![]));
+        assert_eq!(relay.parked().await?, [], "that is no fault of an event");
+        let lag = relay.lag().await?;
+        assert_eq!((lag.auctions, lag.commands), (2, 4));
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auction_ledger::{AuctionEvent, AuctionLedger, EventSink, SinkError};
+use auction_ledger::{AuctionEvent, AuctionId, AuctionLedger, EventSink, SinkError};
 use chrono::TimeDelta;
+use sea_orm::ConnectionTrait;
 use tokio::sync::Semaphore;
 
 use super::{Notebook, Running, Stuck, all_of, bids, charge, ledger, open, until};
@@ -75,7 +76,7 @@ on_every_backend! {
         charge(&ledger, &["ann", "bob"]).await?;
         let auction = open(&ledger).await?;
         let gate = Arc::new(Semaphore::new(0));
-        let late = ledger.relay("mail", Gated { gate: Arc::clone(&gate) })?;
+        let late = ledger.relay("mail", Gated { gate: Arc::clone(&gate), refused: None })?;
         let late = tokio::spawn(async move { late.deliver().await });
         until("it is at its event", async || super::desk::count(world, LEASES).await.unwrap() > 0).await;
         clock.advance(TimeDelta::minutes(2));
@@ -88,19 +89,81 @@ on_every_backend! {
         assert_eq!(relay.deliver().await?.delivered, 0, "nothing was set back");
         assert_eq!(notebook.of(auction), [(1, 0), (2, 0), (3, 0), (3, 1), (3, 2)]);
     }
+
+    /// What ends at the same time is written down together, each in its own way.
+    async fn of_what_ends_together_each_is_written_down_as_it_is(world: &World) {
+        let (ledger, _) = ledger(world);
+        let [one, refused, lost, over, another] =
+            [open(&ledger).await?, open(&ledger).await?, open(&ledger).await?, open(&ledger).await?, open(&ledger).await?];
+        ledger.cancel(over).await?;
+        let gate = Arc::new(Semaphore::new(0));
+        let sink = Gated { gate: Arc::clone(&gate), refused: Some(refused) };
+        let relay = ledger.relay("mail", sink)?.attempts(1);
+        let delivering = tokio::spawn(async move { relay.deliver().await });
+        until("all are taken", async || super::desk::count(world, LEASES).await.unwrap() == 5).await;
+        let loses = format!("UPDATE al_relay SET lease = NULL, due_at = 0 WHERE auction_id = {lost}");
+        world.db().execute_unprepared(&loses).await?;
+        gate.add_permits(100);
+        let relayed = delivering.await??;
+        assert!(relayed.delivered >= 5, "{relayed:?}");
+        assert_eq!((relayed.refused, relayed.parked), (1, 1));
+
+        let notebook = Notebook::new();
+        let relay = ledger.relay("mail", notebook.clone())?;
+        relay.deliver().await?;
+        for auction in [one, refused, over, another] {
+            assert_eq!(notebook.of(auction), []);
+        }
+        // The one that had it lost may have taken it again itself.
+        assert_eq!(relayed.delivered + notebook.of(lost).len() as u64, 6);
+        let parked = relay.parked().await?;
+        assert_eq!(parked.iter().map(|parked| (parked.auction, &*parked.reason)).collect::<Vec<_>>(), [(refused, "no way")]);
+        assert_eq!(super::desk::count(world, "SELECT COUNT(*) FROM al_relay WHERE finished").await?, 1);
+        assert_eq!(super::desk::count(world, LEASES).await?, 0);
+    }
+
+    /// There are more behind than it has room for, and hints never end: they come in turn.
+    async fn hints_keep_nobody_waiting_who_is_behind(world: &World) {
+        let (ledger, _) = ledger(world);
+        let mut auctions = Vec::new();
+        for _ in 0..6 {
+            auctions.push(open(&ledger).await?);
+        }
+        let hinted = ledger.events(auctions[0]).await?.remove(0);
+        let notebook = Notebook::new();
+        let relay = ledger.relay("mail", notebook.clone())?.at_once(1).poll(Duration::from_secs(3_600));
+        let hint = relay.hint();
+        let hints = tokio::spawn(async move {
+            loop {
+                hint.deliver(&hinted).await.expect("it takes all");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        let running = Running::start(relay);
+        notebook.wait_for(6).await;
+        hints.abort();
+        assert_eq!(running.stop().await.delivered, 6);
+        for auction in auctions {
+            assert_eq!(notebook.of(auction), [(1, 0)]);
+        }
+    }
 }
 
 const LEASES: &str = "SELECT COUNT(*) FROM al_relay WHERE lease IS NOT NULL";
 
-/// Takes an event for each permit.
+/// Takes an event for each permit, but those of an auction that it refuses.
 struct Gated {
     gate: Arc<Semaphore>,
+    refused: Option<AuctionId>,
 }
 
 #[async_trait::async_trait]
 impl EventSink for Gated {
-    async fn deliver(&self, _: &AuctionEvent) -> Result<(), SinkError> {
+    async fn deliver(&self, event: &AuctionEvent) -> Result<(), SinkError> {
         self.gate.acquire().await?.forget();
+        if self.refused == Some(event.auction) {
+            return Err("no way".into());
+        }
         Ok(())
     }
 }

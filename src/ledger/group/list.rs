@@ -145,14 +145,14 @@ async fn answered(
             let skips = wait == LockWait::SkipLocked;
             list.outcomes.into_iter().map(|outcome| fate(outcome, skips)).collect()
         }
-        Err(error) if commands.len() > 1 && is_one_commands(&error) => {
+        Err(error) if commands.len() > 1 && error.may_be_of_one() => {
             let (first, second) = commands.split_at(commands.len().midpoint(0));
             let mut both = fates(ledger, first, wait, handover).await;
             both.extend(fates(ledger, second, wait, handover).await);
             both
         }
         // Where a server knows no SKIP LOCKED, it waits for its lock as it did before there was any.
-        Err(error) if wait == LockWait::SkipLocked && is_one_commands(&error) => vec![None],
+        Err(error) if wait == LockWait::SkipLocked && error.may_be_of_one() => vec![None],
         Err(error) => commands.iter().map(|_| Some(Err(error.clone()))).collect(),
     }
 }
@@ -163,29 +163,6 @@ fn fate(outcome: Result<Done<Outcome>, Error>, skips: bool) -> Fate {
         Err(Error::UnknownAuction { .. }) if skips => None,
         outcome => Some(outcome.map(|done| done.value)),
     }
-}
-
-/// Whether a list may have failed for one of its commands: another list without it need not.
-fn is_one_commands(error: &Error) -> bool {
-    let kind = match error {
-        Error::Database(error) => ErrorKind::of(error),
-        Error::UnitOfWork(error) => error.kind().unwrap_or(ErrorKind::Other),
-        Error::MigrationsMissing(_)
-        | Error::NotStrict
-        | Error::CommitUnknown { .. }
-        | Error::Overloaded { .. } => return false,
-        _ => return true,
-    };
-    let all = kind.is_retryable()
-        || matches!(
-            kind,
-            ErrorKind::PoolTimeout
-                | ErrorKind::PoolClosed
-                | ErrorKind::ReadOnly
-                | ErrorKind::Full
-                | ErrorKind::UndefinedTable
-        );
-    !all && error.is_known_not_stored()
 }
 
 /// A list that was carried out, in a transaction that may not have ended.

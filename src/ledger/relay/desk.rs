@@ -1,5 +1,6 @@
 //! What a relay shows of itself, and what is done about events that its sink refuses.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -260,7 +261,7 @@ impl Relay {
             .await?;
         let was_parked = done.rows_affected == 1;
         if was_parked {
-            self.hint.add([auction]);
+            self.hint.add(BTreeSet::from([auction]));
         }
         Ok(was_parked)
     }

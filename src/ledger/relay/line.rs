@@ -1,10 +1,8 @@
-//! How a relay takes auctions, delivers their events, and writes down how far it has come.
+//! The auctions that a relay has met, and how it takes those of which there is something to deliver.
 
 use std::collections::BTreeSet;
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures::FutureExt;
 use sea_orm::sea_query::{Expr, ExprTrait, InsertStatement, JoinType, OnConflict, Query};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, IsolationLevel, QueryFilter, QueryOrder,
@@ -13,18 +11,12 @@ use sea_orm::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{HOUR, Relay, Relayed, later};
+use super::{HOUR, Relay, later};
 use crate::backend::{Detached, Dialect};
 use crate::entity::{auction, relay};
 use crate::error::Error;
-use crate::event::AuctionEvent;
 use crate::id::AuctionId;
-use crate::ledger::events::{Gaps, Page};
-use crate::ledger::history::Cursor;
 use crate::unit_of_work::{LockWait, UnitOfWork};
-
-/// Commands whose events are delivered before that is written down.
-const PAGE: u64 = 100;
 
 /// Auctions that are met at a time.
 const MET: usize = 1_000;
@@ -49,36 +41,16 @@ pub(super) const NOT_OVER: [auction::State; 4] = [
 
 /// An auction that this relay has taken.
 pub(super) struct Taken {
-    row: relay::Model,
-    lease: Uuid,
+    pub(super) row: relay::Model,
+    pub(super) lease: Uuid,
     /// When somebody else may take it.
-    until: Instant,
+    pub(super) until: Instant,
 }
 
 impl Taken {
     pub(super) fn auction(&self) -> AuctionId {
         self.row.auction_id.into()
     }
-}
-
-/// What was done about an auction that was taken.
-pub(super) struct Delivered {
-    pub(super) auction: AuctionId,
-    pub(super) relayed: Relayed,
-    /// Whether there may be more of it.
-    pub(super) more: bool,
-}
-
-/// What became of what was taken.
-enum End {
-    /// All there was is delivered; and whether it is over.
-    Delivered { is_over: bool },
-    /// There may be more.
-    More,
-    /// The next event was refused.
-    Refused { reason: String },
-    /// Its events could not be read, which is no fault of the sink.
-    Unread { reason: String },
 }
 
 impl Relay {
@@ -100,7 +72,9 @@ impl Relay {
         if hinted.is_empty() {
             return Ok(Vec::new());
         }
-        let these = auction::Column::Id.is_in(hinted.iter().map(|id| id.get()));
+        let dialect = Dialect::of(self.ledger.db.get_database_backend());
+        let these = dialect
+            .is_one_of((auction::Entity, auction::Column::Id), hinted.iter().map(|id| id.get()));
         self.begin(self.unmet(true).await?.filter(these)).await?;
         self.take(hinted).await
     }
@@ -266,19 +240,23 @@ impl Relay {
         let lease = Uuid::now_v7();
         let until = later(Instant::now(), self.settings.lease);
         let take = async |uow: &UnitOfWork| {
-            let has_row_locks = Dialect::of(uow.get_database_backend()).has_row_locks();
-            let wait = if has_row_locks { LockWait::SkipLocked } else { LockWait::Wait };
+            let dialect = Dialect::of(uow.get_database_backend());
+            let wait = match dialect.has_row_locks() {
+                true => LockWait::SkipLocked,
+                false => LockWait::Wait,
+            };
             let now = self.ledger.clock.now(uow).await?.get();
             let ids = auctions.iter().map(|id| id.get());
-            let rows = self.due(now).filter(relay::Column::AuctionId.is_in(ids));
+            let rows = self.due(now).filter(dialect.is_one_of(relay::Column::AuctionId, ids));
             let rows = uow.lock(rows, wait).await?;
             if !rows.is_empty() {
                 let until = now.saturating_add(micros(self.settings.lease));
+                let taken = rows.iter().map(|row| row.auction_id);
                 relay::Entity::update_many()
                     .col_expr(relay::Column::Lease, lease.into())
                     .col_expr(relay::Column::DueAt, until.into())
                     .filter(relay::Column::Relay.eq(self.name.clone()))
-                    .filter(relay::Column::AuctionId.is_in(rows.iter().map(|row| row.auction_id)))
+                    .filter(dialect.is_one_of(relay::Column::AuctionId, taken))
                     .exec(uow)
                     .await?;
             }
@@ -287,138 +265,8 @@ impl Relay {
         let rows = self.in_short(take).await?;
         Ok(rows.into_iter().map(|row| Taken { row, lease, until }).collect())
     }
-
-    /// Delivers what there is of one auction, and writes that down.
-    pub(super) async fn deliver_one(&self, mut taken: Taken) -> Delivered {
-        let before = (taken.row.seq, taken.row.told);
-        let (mut done, mut more) = (Relayed::default(), false);
-        let end = self.deliver_page(&mut taken, &mut done).await;
-        let row = &mut taken.row;
-        let auction = AuctionId::from(row.auction_id);
-        let has_moved = before != (row.seq, row.told);
-        if has_moved {
-            (row.attempts, row.reason) = (0, None);
-        }
-        let mut pause = Duration::ZERO;
-        match &end {
-            End::Delivered { is_over } => row.finished = *is_over,
-            End::More => {}
-            End::Refused { reason } | End::Unread { reason } => {
-                row.attempts = row.attempts.saturating_add(1);
-                row.reason = Some(short(reason));
-                pause = self.pause_after(row.attempts);
-            }
-        }
-        let mut is_parked = false;
-        if matches!(end, End::Refused { .. }) {
-            done.refused = 1;
-            is_parked = row.attempts >= i64::from(self.settings.attempts);
-            done.parked = u64::from(is_parked);
-        }
-        match self.write_down(&taken, pause, is_parked).await {
-            Ok(true) => more = matches!(end, End::More),
-            Ok(false) => {
-                tracing::warn!(%auction, "a relay took longer than its lease: events are delivered again");
-            }
-            Err(error) => {
-                tracing::warn!(%error, %auction, "a relay could not write down what it has delivered: it is delivered again");
-            }
-        }
-        Delivered { auction, relayed: done, more }
-    }
-
-    async fn deliver_page(&self, taken: &mut Taken, done: &mut Relayed) -> End {
-        let Taken { row, until, .. } = taken;
-        let cursor = Cursor { after: row.seq, limit: PAGE };
-        let auction = AuctionId::from(row.auction_id);
-        let page = Page::read(&Detached(&self.ledger.db), auction, cursor, Gaps::Damage).await;
-        let page = match page {
-            Ok(page) => page,
-            Err(error) => {
-                tracing::warn!(%error, %auction, "a relay could not read the events of an auction");
-                return End::Unread { reason: error.to_string() };
-            }
-        };
-        let mut events = page.events.iter().peekable();
-        while let Some(event) = events.next() {
-            if i64::from(event.index) >= row.told {
-                // What is left of the lease is enough for this one, and to write that down.
-                let patience = self.settings.lease.checked_div(4).unwrap_or_default();
-                if *until < later(Instant::now(), patience.saturating_mul(2)) {
-                    return End::More;
-                }
-                if let Err(reason) = self.hand_over(event, patience).await {
-                    return End::Refused { reason };
-                }
-                done.delivered = done.delivered.saturating_add(1);
-                row.told = i64::from(event.index).saturating_add(1);
-            }
-            if events.peek().is_none_or(|next| next.seq != event.seq) {
-                (row.seq, row.told) = (event.seq, 0);
-            }
-        }
-        match row.seq < page.last {
-            true => End::More,
-            false => End::Delivered { is_over: page.is_over },
-        }
-    }
-
-    /// Hands one event to the sink.
-    async fn hand_over(&self, event: &AuctionEvent, patience: Duration) -> Result<(), String> {
-        let delivery = AssertUnwindSafe(async { self.sink.deliver(event).await }).catch_unwind();
-        match tokio::time::timeout(patience, delivery).await {
-            Ok(Ok(Ok(()))) => Ok(()),
-            Ok(Ok(Err(error))) => Err(error.to_string()),
-            Ok(Err(_)) => Err("the sink panicked".to_owned()),
-            Err(_) => Err(format!("the sink was not done after {patience:?}")),
-        }
-    }
-
-    /// How long an event waits that was refused so often.
-    fn pause_after(&self, refusals: i64) -> Duration {
-        let (first, most) = self.settings.backoff;
-        let doublings = u32::try_from(refusals.saturating_sub(1)).unwrap_or(u32::MAX);
-        let times = 2_u32.checked_pow(doublings).unwrap_or(u32::MAX);
-        first.saturating_mul(times).min(most)
-    }
-
-    /// Writes down how far it has come, if nobody has taken it meanwhile.
-    async fn write_down(
-        &self,
-        taken: &Taken,
-        pause: Duration,
-        is_parked: bool,
-    ) -> Result<bool, Error> {
-        let Taken { row, lease, .. } = taken;
-        let now = self.ledger.clock.expression(Dialect::of(self.ledger.db.get_database_backend()));
-        let parked_at = if is_parked { now.clone() } else { Option::<i64>::None.into() };
-        let update = relay::Entity::update_many()
-            .col_expr(relay::Column::Seq, row.seq.into())
-            .col_expr(relay::Column::Told, row.told.into())
-            .col_expr(relay::Column::Finished, row.finished.into())
-            .col_expr(relay::Column::Attempts, row.attempts.into())
-            .col_expr(relay::Column::DueAt, now.clone().add(micros(pause)))
-            .col_expr(relay::Column::Lease, Option::<Uuid>::None.into())
-            .col_expr(relay::Column::ParkedAt, parked_at)
-            .col_expr(relay::Column::Reason, row.reason.clone().into())
-            .col_expr(relay::Column::ChangedAt, now)
-            .filter(relay::Column::Relay.eq(self.name.clone()))
-            .filter(relay::Column::AuctionId.eq(row.auction_id))
-            .filter(relay::Column::Lease.eq(*lease));
-        let done = self.in_short(async |uow| Ok(update.clone().exec(uow).await?)).await?;
-        Ok(done.rows_affected == 1)
-    }
 }
 
-fn micros(duration: Duration) -> i64 {
+pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// A reason as it is kept: its first 500 characters, without what databases refuse.
-fn short(reason: &str) -> String {
-    reason
-        .chars()
-        .take(500)
-        .map(|letter| if letter == '\0' { '\u{fffd}' } else { letter })
-        .collect()
 }
