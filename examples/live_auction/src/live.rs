@@ -39,6 +39,9 @@ const BURST: usize = 64;
 const PAGE: u64 = 100;
 /// A browser has nothing to say but that it goes.
 const LARGEST_MESSAGE: usize = 1_024;
+/// What is fed is sent at the latest when it is so many bytes. A buffer keeps the size of the largest burst there ever was, and there
+/// is one for each page.
+const WRITE_BUFFER: usize = 8 << 10;
 
 /// `?since=SEQ&index=INDEX` is the last event that the page knows; without an index, all events of that command.
 pub(crate) async fn live(
@@ -58,7 +61,7 @@ pub(crate) async fn live(
     let auction = AuctionId::from(id);
     let last = app.ledger.auction(auction).await?.seq;
     let upgrade = upgrade.max_message_size(LARGEST_MESSAGE).max_frame_size(LARGEST_MESSAGE);
-    let upgrade = upgrade.read_buffer_size(LARGEST_MESSAGE);
+    let upgrade = upgrade.read_buffer_size(LARGEST_MESSAGE).write_buffer_size(WRITE_BUFFER);
     Ok(upgrade.on_upgrade(move |socket| async move {
         let watcher = Watcher {
             // Before anything is read: what happens meanwhile waits in the reader.
