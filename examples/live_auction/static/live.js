@@ -110,8 +110,14 @@
     told = { seq: event.seq, index: event.index };
     if (text) {
       addLine(event, text, isPrivate);
+      // The answer to a form has shown it already, and said what came of it.
+      const isShown = event.seq <= seen;
       // Being outbid is for whoever was; it interrupts what is being read.
-      say(event.type === "outbid" ? "error" : "status", text);
+      if (event.type === "outbid") {
+        if (!isShown || !led) say("error", text);
+      } else if (!isShown) {
+        say("status", text);
+      }
     }
     return true;
   };
