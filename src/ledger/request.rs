@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use sea_orm::{DbErr, IsolationLevel};
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
@@ -135,20 +136,19 @@ macro_rules! request {
             type IntoFuture = futures::future::BoxFuture<'a, Self::Output>;
 
             fn into_future(self) -> Self::IntoFuture {
-                Box::pin(async move {
-                    let carry_out = async {
-                        self.precheck()?;
-                        match self.within {
-                            Some(uow) => {
-                                let run = futures::FutureExt::boxed(self.run(uow));
-                                let step = uow.step(run, crate::error::Error::is_harmless);
-                                step.await.map(|done| done.value)
-                            }
-                            None => self.alone().await,
+                let span = self.span();
+                let carry_out = async move {
+                    self.precheck()?;
+                    match self.within {
+                        Some(uow) => {
+                            let run = futures::FutureExt::boxed(self.run(uow));
+                            let step = uow.step(run, crate::error::Error::is_harmless);
+                            step.await.map(|done| done.value)
                         }
-                    };
-                    crate::ledger::request::observed(self.span(), carry_out).await
-                })
+                        None => self.alone().await,
+                    }
+                };
+                Box::pin(crate::ledger::request::observed(span, carry_out))
             }
         }
     };
@@ -157,29 +157,30 @@ macro_rules! request {
 pub(super) use request;
 
 /// Carries out a verb in its span, which is told what became of it. No amount is.
-pub(super) async fn observed<T>(
+pub(super) fn observed<T>(
     span: Span,
     verb: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
+) -> impl Future<Output = Result<T, Error>> {
     let tell = span.clone();
-    let told = async {
-        let answer = verb.await;
-        if !tell.is_disabled() {
-            let outcome = match &answer {
-                Ok(_) => "accepted",
-                Err(error) if error.is_rejection() => "rejected",
-                Err(Error::CommitUnknown { .. }) => "unknown",
-                Err(Error::Overloaded { .. }) => "overloaded",
-                Err(_) => "failed",
-            };
-            tell.record("outcome", outcome);
-            if let Err(Error::Rejected(rejection)) = &answer {
-                tell.record("rejection", rejection.code());
-            }
-        }
-        answer
+    // Not by awaiting it: each of those would be a copy of what is awaited.
+    verb.inspect(move |answer| tell_outcome(&tell, answer)).instrument(span)
+}
+
+fn tell_outcome<T>(span: &Span, answer: &Result<T, Error>) {
+    if span.is_disabled() {
+        return;
+    }
+    let outcome = match answer {
+        Ok(_) => "accepted",
+        Err(error) if error.is_rejection() => "rejected",
+        Err(Error::CommitUnknown { .. }) => "unknown",
+        Err(Error::Overloaded { .. }) => "overloaded",
+        Err(_) => "failed",
     };
-    told.instrument(span).await
+    span.record("outcome", outcome);
+    if let Err(Error::Rejected(rejection)) = answer {
+        span.record("rejection", rejection.code());
+    }
 }
 
 /// What was carried out in a unit of work, one command or many, and is told when that has ended.

@@ -156,12 +156,10 @@ impl Root {
         let name = self.options.name.as_deref();
         let span =
             tracing::debug_span!("unit_of_work", name, attempt, outcome = tracing::field::Empty);
-        let told = async {
-            let done = self.run(f, attempt).await;
+        let tell = |done: &Result<_, _>| {
             span.record("outcome", if done.is_ok() { "committed" } else { "failed" });
-            done
         };
-        told.instrument(span.clone()).await
+        self.run(f, attempt).inspect(tell).instrument(span.clone()).await
     }
 
     async fn run<F, T, E>(self, f: F, attempt: u32) -> Result<Committed<T>, Failure<E>>

@@ -10,9 +10,14 @@ use super::{WON, automatic, charge, end, ledger, open, rejection};
 use crate::support::{TestResult, on_every_backend, race, scale, told};
 
 /// More than two batches of releases.
+/// More than are released at a time.
+fn bidders() -> usize {
+    scale(450).max(250)
+}
+
 async fn with_many_bids(ledger: &AuctionLedger, terms: AuctionTerms) -> Result<AuctionId, Error> {
     let auction = open(ledger, terms.ends_at(end())).await?;
-    for index in 0..scale(450) {
+    for index in 0..bidders() {
         ledger.place_bid(auction, format!("bidder {index}"), (20 + index as i64).into()).await?;
     }
     Ok(auction)
@@ -29,7 +34,7 @@ on_every_backend! {
         let sink = RecordingSink::new();
         let (ledger, clock) = ledger(world);
         let ledger = ledger.sink_with(sink.clone(), 100_000);
-        let names: Vec<_> = (0..scale(450)).map(|index| format!("bidder {index}")).collect();
+        let names: Vec<_> = (0..bidders()).map(|index| format!("bidder {index}")).collect();
         for name in &names {
             ledger.deposit(name.as_str(), WON, 1_000_000.into()).await?;
         }
