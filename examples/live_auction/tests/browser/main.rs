@@ -15,4 +15,5 @@ mod program;
 #[path = "../server/redis.rs"]
 mod redis;
 mod restart;
+mod screen_reader;
 mod window;
