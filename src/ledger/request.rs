@@ -14,6 +14,22 @@ use super::outcome::{CommandRef, CommandStatus, Done};
 use crate::error::Error;
 use crate::unit_of_work::{Attempts, Error as UnitOfWorkError, ErrorKind, UnitOfWork};
 
+/// The span of a verb, with these fields and those that all of them have.
+macro_rules! span {
+    ($verb:ident, $request:ident, $($field:tt)+) => {
+        tracing::info_span!(
+            target: "auction_ledger::verb",
+            stringify!($verb),
+            $($field)+,
+            within = $request.within.is_some(),
+            outcome = tracing::field::Empty,
+            rejection = tracing::field::Empty,
+        )
+    };
+}
+
+pub(super) use span;
+
 /// Makes a verb out of a struct with the fields `ledger` and `within`, and these methods:
 ///
 /// - `once(&mut self)` and `precheck(&self)`: what makes it happen once, and what can be refused without the database;
@@ -25,14 +41,7 @@ macro_rules! verb {
 
         impl $verb<'_> {
             fn span(&self) -> tracing::Span {
-                tracing::info_span!(
-                    target: "auction_ledger::verb",
-                    stringify!($verb),
-                    operation = %self.operation(),
-                    within = self.within.is_some(),
-                    outcome = tracing::field::Empty,
-                    rejection = tracing::field::Empty,
-                )
+                crate::ledger::request::span!($verb, self, operation = %self.operation())
             }
 
             /// Carries it out in a unit of work of its own.
@@ -87,14 +96,9 @@ macro_rules! in_line {
             }
 
             fn span(&self) -> tracing::Span {
-                tracing::info_span!(
-                    target: "auction_ledger::verb",
-                    stringify!($verb),
-                    auction = self.command.auction.get(),
-                    operation = %self.command.once.operation,
-                    within = self.within.is_some(),
-                    outcome = tracing::field::Empty,
-                    rejection = tracing::field::Empty,
+                let crate::ledger::batch::Command { auction, once, .. } = &self.command;
+                crate::ledger::request::span!(
+                    $verb, self, auction = auction.get(), operation = %once.operation
                 )
             }
         }

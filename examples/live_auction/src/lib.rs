@@ -57,7 +57,7 @@ impl fmt::Debug for Config {
 }
 
 /// How many WebSockets there are at most.
-const WATCHERS: usize = 1_000;
+const WATCHERS: u16 = 1_000;
 /// How many events the slowest page may be behind before it reads them from the ledger.
 const EVENTS: usize = 1_024;
 /// How long requests and pages may take to end when the server stops.
@@ -92,7 +92,7 @@ pub async fn run(
         signer: Signer::new(&config.secret),
         origins: Origins::new(config.origins),
         stopping: Arc::clone(&stopping),
-        watchers: Arc::new(Semaphore::new(WATCHERS)),
+        watchers: Arc::new(Semaphore::new(WATCHERS.into())),
     };
     let server = axum::serve(listener, app::routes(app)).with_graceful_shutdown(stopped());
     let told = Arc::clone(&stopping);

@@ -16,6 +16,7 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 
+use crate::WATCHERS;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::position::Position;
@@ -58,6 +59,8 @@ pub(crate) async fn live(
     }
     let permit = app.watchers.clone().try_acquire_owned();
     let permit = permit.map_err(|_| Failure::TooManyWatchers)?;
+    let place = u32::try_from(app.watchers.available_permits()).unwrap_or(0);
+    let beat = HEARTBEAT.checked_div(WATCHERS.into()).unwrap_or(HEARTBEAT);
     let auction = AuctionId::from(id);
     let last = app.ledger.auction(auction).await?.seq;
     let upgrade = upgrade.max_message_size(LARGEST_MESSAGE).max_frame_size(LARGEST_MESSAGE);
@@ -70,6 +73,7 @@ pub(crate) async fn live(
             // A page from before the database was replaced has seen more than there is.
             told: since.0.min(Position::whole(last)),
             shown: None,
+            first_heartbeat: beat.saturating_mul(place),
             app,
             session,
             auction,
@@ -92,6 +96,8 @@ struct Watcher {
     told: Position,
     /// What the page shows, unless that has to be read.
     shown: Option<Shown>,
+    /// Each has its own, for all pages may have come at once: after the server was away.
+    first_heartbeat: Duration,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -147,7 +153,7 @@ impl Watcher {
         let mut pace = interval(PACE);
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        heartbeat.reset();
+        heartbeat.reset_after(self.first_heartbeat);
         let mut session_ends = std::pin::pin!(sleep(self.session.time_left()));
         loop {
             tokio::select! {
