@@ -122,6 +122,23 @@ on_every_backend! {
     }
 
     /// MariaDB: a unit of work that began before somebody else's bid does not see it, and does see its own, which is behind it.
+    /// Ann's raise is void when cid loses against her, and somebody else leads by now.
+    async fn a_raise_that_is_void_is_no_maximum(world: &World) {
+        let sink = RecordingSink::new();
+        let (ledger, _) = ledger(world);
+        let ledger = ledger.sink(sink.clone());
+        charge(&ledger, &["ann", "bob", "cid"], 1_000).await?;
+        let auction = open(&ledger, automatic()).await?;
+        ledger.place_bid(auction, "ann", 100.into()).await?;
+        ledger.place_bid(auction, "ann", 200.into()).await?;
+        ledger.void_bid(auction, 3, "a mistake").await?;
+        ledger.place_bid(auction, "cid", 50.into()).await?;
+        ledger.place_bid(auction, "bob", 120.into()).await?;
+        let last = ledger.events(auction).since(5).await?;
+        assert_eq!(last.iter().map(|event| event.seq).collect::<Vec<_>>(), [6]);
+        told::is_read_back(&ledger, &told::everything(&ledger, &sink).await?).await?;
+    }
+
     async fn a_snapshot_ends_at_the_first_command_that_it_hides(world: &World) {
         let (ledger, clock) = ledger(world);
         charge(&ledger, &["ann", "bob"], 1_000).await?;

@@ -154,3 +154,21 @@ impl Drop for Group {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It was written down, and taken again, before it was told that it had ended the first time.
+    #[test]
+    fn what_is_at_work_twice_ends_twice() {
+        let auction = AuctionId::from(1);
+        let mut at_work = AtWork::new();
+        at_work.auctions.insert(auction, 2);
+        let ended = || Ended { auctions: BTreeSet::from([auction]), ..Ended::default() };
+        for is_left in [true, false] {
+            at_work.without(ended());
+            assert_eq!((at_work.has(auction), at_work.len()), (is_left, usize::from(is_left)));
+        }
+    }
+}
