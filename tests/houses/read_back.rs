@@ -9,12 +9,12 @@ use sea_orm::IsolationLevel;
 use super::{WON, automatic, charge, end, ledger, open, rejection};
 use crate::support::{TestResult, on_every_backend, race, scale, told};
 
-/// More than two batches of releases.
-/// More than are released at a time.
+/// More than two batches of releases; at a small scale, more than one.
 fn bidders() -> usize {
     scale(450).max(250)
 }
 
+/// A bid of each bidder.
 async fn with_many_bids(ledger: &AuctionLedger, terms: AuctionTerms) -> Result<AuctionId, Error> {
     let auction = open(ledger, terms.ends_at(end())).await?;
     for index in 0..bidders() {
@@ -121,7 +121,6 @@ on_every_backend! {
         told::is_read_back(&ledger, &told::everything(&ledger, &sink).await?).await?;
     }
 
-    /// MariaDB: a unit of work that began before somebody else's bid does not see it, and does see its own, which is behind it.
     /// Ann's raise is void when cid loses against her, and somebody else leads by now.
     async fn a_raise_that_is_void_is_no_maximum(world: &World) {
         let sink = RecordingSink::new();
@@ -139,6 +138,7 @@ on_every_backend! {
         told::is_read_back(&ledger, &told::everything(&ledger, &sink).await?).await?;
     }
 
+    /// MariaDB: a unit of work that began before somebody else's bid does not see it, and does see its own, which is behind it.
     async fn a_snapshot_ends_at_the_first_command_that_it_hides(world: &World) {
         let (ledger, clock) = ledger(world);
         charge(&ledger, &["ann", "bob"], 1_000).await?;

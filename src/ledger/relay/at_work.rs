@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument;
 
 use super::delivery::Delivered;
@@ -52,9 +52,7 @@ impl AtWork {
     pub(super) fn start(&mut self, relay: &Relay, taken: Vec<Taken>) {
         // What has ended is let go of.
         while let Some(ended) = self.groups.try_join_next() {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a task of a relay has ended");
-            }
+            _ = ended.inspect_err(report);
         }
         for auction in taken.iter().map(Taken::auction) {
             let times = self.auctions.entry(auction).or_default();
@@ -105,6 +103,10 @@ impl AtWork {
     }
 }
 
+fn report(error: &JoinError) {
+    tracing::error!(%error, "a task of a relay has ended");
+}
+
 /// Auctions that were taken together.
 struct Group {
     taken: Vec<Taken>,
@@ -131,8 +133,8 @@ impl Group {
         while let Some(first) = sinks.join_next().await {
             let others = std::iter::from_fn(|| sinks.try_join_next());
             // One that has panicked is left; its lease will end.
-            let delivered: Vec<Delivered> =
-                std::iter::once(first).chain(others).filter_map(Result::ok).collect();
+            let ended = std::iter::once(first).chain(others).map(|ended| ended.inspect_err(report));
+            let delivered: Vec<Delivered> = ended.filter_map(Result::ok).collect();
             if !delivered.is_empty() {
                 self.tell(relay.write_down(&delivered).await);
             }
