@@ -6,12 +6,13 @@
 //!
 //! | step | statement |
 //! |---|---|
-//! | 1. lock the auctions, ascending | one |
-//! | 2. lock every wallet the commands can touch, ascending, and read the clock | one; none for one bid on PostgreSQL, where the first does it |
-//! | 3. look for the keys, where the auction is handed over, and in a second attempt | none, or one |
-//! | 4. judge and fold, in memory: all refusals are given here | none |
-//! | 5. look for the keys of those who would be refused, where it was not done before | none, or one |
-//! | 6. write each touched row once, the keys among them | one on PostgreSQL, one a table elsewhere |
+//! | 1. look for the keys, where the auction is handed over | none, or one |
+//! | 2. lock the auctions, ascending | one |
+//! | 3. lock every wallet the commands can touch, ascending, and read the clock | one; none for one bid on PostgreSQL, where the first does it |
+//! | 4. look for the keys that were being written at step 1; in a second attempt for all | none, or one |
+//! | 5. judge and fold, in memory: all refusals are given here | none |
+//! | 6. look for the keys of those who would be refused, where it was not done before | none, or one |
+//! | 7. write each touched row once, the keys among them | one on PostgreSQL, one a table elsewhere |
 //!
 //! Within a unit of work of the host, and where the host is asked who may bid, the key is claimed before all that, by one
 //! statement.
@@ -189,13 +190,36 @@ impl<'a> Way<'a> {
         Self { wait: LockWait::Wait, keys: KeyUse::Claimed, handover: &Handover::NONE };
 
     /// In a unit of work of the ledger's own: a key that stands in its way is met in its first attempt. Whoever is behind a list
-    /// that hands over would come before it if all was tried again, so such a list looks first.
+    /// that hands over would come before it if all was tried again, so such a list looks first, while it has nothing to do but
+    /// to wait.
     pub(super) fn alone(uow: &UnitOfWork, wait: LockWait, handover: &'a Handover) -> Self {
         let keys = match uow.attempt() {
             1 if handover.is_none() => KeyUse::LookIfRefused,
+            1 => KeyUse::LookEarly,
             _ => KeyUse::LookFirst,
         };
         Self { wait, keys, handover }
+    }
+}
+
+impl Way<'_> {
+    /// Whether a key is looked for under the locks, before anything is judged.
+    fn looks_for(&self, slot: &Slot) -> bool {
+        match self.keys {
+            KeyUse::LookFirst => true,
+            KeyUse::LookEarly => self.handover.is_ahead(&slot.place),
+            KeyUse::Claimed | KeyUse::LookIfRefused => false,
+        }
+    }
+
+    /// Whether the keys of those who would be refused are looked for once more: whoever looked early has missed what was carried
+    /// out meanwhile, unless only those who were ahead have had the auction.
+    fn looks_before_it_refuses(&self, lots: &BTreeMap<AuctionId, Lot>) -> bool {
+        match self.keys {
+            KeyUse::LookIfRefused => true,
+            KeyUse::LookEarly => !lots.values().all(|lot| self.handover.is_next(lot.standing.seq)),
+            KeyUse::Claimed | KeyUse::LookFirst => false,
+        }
     }
 }
 
@@ -228,30 +252,33 @@ async fn judge_and_write(
     span: &Span,
 ) -> Result<Vec<Result<Done<Outcome>, Error>>, Error> {
     let slots: Vec<_> = commands.iter().map(Command::slot).collect();
+    let mut keys = Keys::default();
+    if way.keys == KeyUse::LookEarly {
+        keys = Keys::look_up(uow, slots.iter().flatten()).await?;
+    }
     let begun = Instant::now();
     let mut ground = Ground::lock(uow, ledger, commands, way.wait).await?;
     let lock_wait = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
     span.record("auctions", ground.lots.len())
         .record("wallets", ground.locked.accounts.len())
         .record("lock_wait_us", lock_wait);
-    let keys = match way.keys {
-        KeyUse::LookFirst => Keys::look_up(uow, slots.iter().flatten()).await?,
-        KeyUse::Claimed | KeyUse::LookIfRefused => Keys::default(),
-    };
+    let now = slots.iter().flatten().filter(|slot| way.looks_for(slot));
+    keys.add(Keys::look_up(uow, now).await?);
+    let looks_before_it_refuses = way.looks_before_it_refuses(&ground.lots);
     ground.eligibility = ledger.gatekeeper.ask(uow, &ground.lots, commands).await?;
-    let mut fold = Fold::of(ground, keys);
-    let with_slots = commands.iter().zip(&slots);
-    let mut outcomes: Vec<_> =
-        with_slots.map(|(command, slot)| fold.carry_out(command, slot.as_ref())).collect();
-    if way.keys == KeyUse::LookIfRefused {
+    let mut fold = Fold::of(ground, keys, !ledger.dispatch.is_empty());
+    for (command, slot) in commands.iter().zip(&slots) {
+        fold.carry_out(command, slot.as_ref());
+    }
+    let Folded { mut outcomes, mut changes, events } = fold.finish();
+    if looks_before_it_refuses {
         answer_refused(uow, &mut outcomes, &slots).await?;
     }
-    let Folded { mut changes, events } = fold.finish();
     if way.keys == KeyUse::Claimed {
         changes.claimed = changes.replies.pop();
     }
-    if !changes.lots.is_empty() {
-        way.handover.hand_over();
+    if let Some(lot) = changes.lots.first() {
+        way.handover.hand_over(slots.iter().flatten().map(|slot| &slot.place), lot.standing.seq);
         save::save(uow, &changes).await?;
     }
     for (command, auction, events) in events {
@@ -273,7 +300,7 @@ async fn answer_refused(
     let keys = Keys::look_up(uow, refused().filter_map(|(_, slot)| slot.as_ref())).await?;
     for (outcome, slot) in outcomes.iter_mut().zip(slots) {
         if outcome.is_err()
-            && let Some(answer) = keys.answer(slot.as_ref())
+            && let Some(answer) = keys.answer(slot.as_ref(), &[])
         {
             *outcome = answer;
         }

@@ -308,13 +308,14 @@ impl Group {
         loop {
             let next = self.lock().next_list(&self.settings, ledger.room(), first);
             first = false;
-            let Some(NextList { turn, auctions, list }) = next else {
+            let Some(NextList { turn, auctions, list, ahead }) = next else {
                 return;
             };
             let Some(runtime) = list.first().map(|waiting| waiting.runtime.clone()) else {
                 continue;
             };
-            let turn = Turn::new(ledger, turn, auctions);
+            let mut turn = Turn::new(ledger, turn, auctions);
+            turn.ahead = ahead;
             let begin = Begin(Some((turn, list)));
             runtime.spawn(begin.run());
         }

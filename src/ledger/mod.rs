@@ -22,6 +22,7 @@ mod once;
 mod open_auction;
 mod outcome;
 mod place_bid;
+mod purge_keys;
 mod query;
 mod receipt;
 mod relay;

@@ -3,29 +3,27 @@
 //! 1. A key is claimed by an INSERT, before anything is locked or judged. Whoever comes with the same key meanwhile waits
 //!    there, and then finds the answer. So it is within a unit of work of the host, and wherever a command is not on an auction.
 //! 2. A command on an auction, in a unit of work of the ledger's own, has the locks to wait at that it needs anyway. It looks for
-//!    its key under them; or, in a first attempt that can be undone without harm to others, only if it would be refused: whoever
-//!    is accepted writes the key with everything else, and if it stands there already, all is tried again, and looks first.
+//!    its key before it waits for them, and once more under them if whoever had the auction before was just writing it; or, in a
+//!    first attempt that can be undone without harm to others, only if it would be refused. Whoever
+//!    is accepted writes the key with everything else, and if it stands there already, all is tried again, and looks under the
+//!    locks first.
 //! 3. It is resolved before the request is validated: a request that was carried out is answered as it was then, whatever
 //!    has become of the auction since.
 //! 4. The same key with another request is a conflict.
 //! 5. A refusal leaves the key free, within a unit of work of the host too.
 //! 6. A key belongs to the user who gives the command, and to the house where no user does.
-//! 7. No money depends on a key: [`AuctionLedger::purge_keys`] may forget it.
+//! 7. No money depends on a key: [`purge_keys`](super::AuctionLedger::purge_keys) may forget it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
 
 use sea_orm::sea_query::{ExprTrait, OnConflict, Query, SimpleExpr};
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
-    QuerySelect,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter};
 use serde::{Deserialize, Serialize};
 
-use super::AuctionLedger;
 use super::outcome::{CommandRef, Done};
 use super::receipt::Outcome;
-use crate::backend::{Detached, Dialect};
+use crate::backend::Dialect;
 use crate::clock::Clock;
 use crate::entity::key;
 use crate::error::{Error, TextError};
@@ -82,13 +80,13 @@ impl Once {
             Some(user) => [b"user ", user.as_bytes()].concat(),
             None => b"house".to_vec(),
         };
-        let place = Place { scope, key: key.clone().into_bytes() };
-        Some(Slot { place, hash: hash(), operation: self.operation })
+        let place = Arc::new(Place { scope, key: key.clone().into_bytes() });
+        Some(Slot { place, hash: hash().into(), operation: self.operation })
     }
 }
 
 /// Whose key, and which.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
     scope: Vec<u8>,
     key: Vec<u8>,
@@ -104,8 +102,8 @@ impl Place {
 /// A request with a key.
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
-    pub(super) place: Place,
-    hash: Vec<u8>,
+    pub(super) place: Arc<Place>,
+    hash: Arc<[u8]>,
     operation: OperationId,
 }
 
@@ -134,7 +132,11 @@ impl Claim {
                 "the answer of operation {operation} is of version {version}"
             )));
         }
-        let done = Done::silent(answer.outcome, answer.command);
+        let command = answer.command.or_else(|| answer.outcome.command());
+        let command = command.ok_or_else(|| {
+            Error::damaged(format!("the answer of operation {} names no command", row.operation))
+        })?;
+        let done = Done::silent(answer.outcome, command);
         Ok(Self::Answered(Box::new(Answered { hash: row.request_hash, done })))
     }
 }
@@ -149,20 +151,29 @@ struct Answered {
 /// The version of stored answers that is written, and read.
 const VERSION: u8 = 1;
 
-/// The answer as it is stored.
-#[derive(Serialize, Deserialize)]
+/// The answer as it is read.
+#[derive(Deserialize)]
 struct Answer {
     version: u8,
-    command: CommandRef,
+    /// Missing where the outcome says it.
+    #[serde(default)]
+    command: Option<CommandRef>,
     outcome: Outcome,
+}
+
+/// The answer as it is stored.
+#[derive(Serialize)]
+struct NewAnswer<'a> {
+    version: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<&'a CommandRef>,
+    outcome: &'a Outcome,
 }
 
 /// An answer that is to be stored under the key of its request.
 #[derive(Debug)]
 pub(super) struct Reply {
-    pub(super) place: Place,
-    pub(super) hash: Vec<u8>,
-    pub(super) operation: OperationId,
+    slot: Slot,
     pub(super) answer: String,
     pub(super) at: Micros,
 }
@@ -187,7 +198,7 @@ impl Slot {
     /// Inserts the row of the key, unless it is there: whether it is known that it was inserted.
     async fn insert(&self, uow: &UnitOfWork, clock: &Clock) -> Result<bool, Error> {
         let dialect = Dialect::of(uow.get_database_backend());
-        let Place { scope, key } = self.place.clone();
+        let Place { scope, key } = Place::clone(&self.place);
         let mut insert = Query::insert();
         insert.into_table(key::Entity).columns([
             key::Column::Scope,
@@ -199,7 +210,7 @@ impl Slot {
         insert.values_panic([
             scope.into(),
             key.into(),
-            self.hash.clone().into(),
+            self.hash.to_vec().into(),
             self.operation.get().into(),
             clock.expression(dialect),
         ]);
@@ -210,12 +221,11 @@ impl Slot {
     }
 
     /// Rule 4. The answer, if this is the request that it was given to.
-    fn resolve(&self, answered: &Answered) -> Result<Done<Outcome>, Error> {
-        if answered.hash != self.hash {
-            let operation = answered.done.command.operation();
-            return Err(Error::IdempotencyConflict { operation });
+    fn resolve(&self, hash: &[u8], done: &Done<Outcome>) -> Result<Done<Outcome>, Error> {
+        if *hash != *self.hash {
+            return Err(Error::IdempotencyConflict { operation: done.command.operation() });
         }
-        Ok(answered.done.clone())
+        Ok(done.clone())
     }
 
     /// The answer, ready to be stored, as of a time.
@@ -225,27 +235,33 @@ impl Slot {
         command: &CommandRef,
         at: Micros,
     ) -> Result<Reply, Error> {
-        let answer =
-            Answer { version: VERSION, command: command.clone(), outcome: outcome.clone() };
-        let answer = serde_json::to_string(&answer)
+        let is_said = outcome.command().is_some_and(|said| said == *command);
+        let command = Some(command).filter(|_| !is_said);
+        let answer = serde_json::to_string(&NewAnswer { version: VERSION, command, outcome })
             .map_err(|error| Error::damaged(format!("an answer: {error}")))?;
-        Ok(Reply {
-            place: self.place.clone(),
-            hash: self.hash.clone(),
-            operation: self.operation,
-            answer,
-            at,
-        })
+        Ok(Reply { slot: self.clone(), answer, at })
     }
 }
 
 impl Reply {
+    pub(super) fn place(&self) -> &Place {
+        &self.slot.place
+    }
+
     pub(super) fn scope(&self) -> &[u8] {
-        &self.place.scope
+        &self.slot.place.scope
     }
 
     pub(super) fn key(&self) -> &[u8] {
-        &self.place.key
+        &self.slot.place.key
+    }
+
+    pub(super) fn hash(&self) -> &[u8] {
+        &self.slot.hash
+    }
+
+    pub(super) fn operation(&self) -> OperationId {
+        self.slot.operation
     }
 }
 
@@ -254,7 +270,9 @@ impl Reply {
 pub(super) enum KeyUse {
     /// They were claimed: there is nothing to look for.
     Claimed,
-    /// It looks for them before it judges.
+    /// It looks for them before it waits for the auction, and under its lock for those that whoever had it before was writing.
+    LookEarly,
+    /// It looks for them under the lock of the auction, before it judges.
     LookFirst,
     /// It looks for them before it refuses.
     LookIfRefused,
@@ -262,7 +280,17 @@ pub(super) enum KeyUse {
 
 /// What is known of the keys of a list of commands: what was carried out under them, in the past or earlier in the list.
 #[derive(Debug, Default)]
-pub(super) struct Keys(BTreeMap<Place, Answered>);
+pub(super) struct Keys(BTreeMap<Arc<Place>, Known>);
+
+#[derive(Debug)]
+enum Known {
+    Stored(Box<Answered>),
+    /// The command in this place of the list has used it for the request with this hash.
+    Used {
+        hash: Arc<[u8]>,
+        command: usize,
+    },
+}
 
 impl Keys {
     /// Looks for the keys. What commands on their auctions have written is seen under the locks of these.
@@ -270,7 +298,7 @@ impl Keys {
         uow: &UnitOfWork,
         slots: impl Iterator<Item = &'a Slot>,
     ) -> Result<Self, Error> {
-        let mut places: Vec<&Place> = slots.map(|slot| &slot.place).collect();
+        let mut places: Vec<&Place> = slots.map(|slot| &*slot.place).collect();
         places.sort_unstable();
         places.dedup();
         if places.is_empty() {
@@ -286,29 +314,36 @@ impl Keys {
             let row = key::Model::from_query_result(&row, "")?;
             let place = Place { scope: row.scope.clone(), key: row.idempotency_key.clone() };
             if let Claim::Answered(answered) = Claim::read(row)? {
-                keys.insert(place, *answered);
+                keys.insert(Arc::new(place), Known::Stored(answered));
             }
         }
         Ok(Self(keys))
     }
 
-    /// Rules 3 and 4: the answer of a request that was carried out.
-    pub(super) fn answer(&self, slot: Option<&Slot>) -> Option<Result<Done<Outcome>, Error>> {
-        let slot = slot?;
-        self.0.get(&slot.place).map(|answered| slot.resolve(answered))
+    pub(super) fn add(&mut self, more: Self) {
+        self.0.extend(more.0);
     }
 
-    /// The key has been used now: what is to be stored under it.
-    pub(super) fn used(
-        &mut self,
-        slot: &Slot,
-        done: &Done<Outcome>,
-        at: Micros,
-    ) -> Result<Reply, Error> {
-        let reply = slot.reply(&done.value, &done.command, at)?;
-        let done = Done::silent(done.value.clone(), done.command.clone());
-        self.0.insert(slot.place.clone(), Answered { hash: slot.hash.clone(), done });
-        Ok(reply)
+    /// Rules 3 and 4: the answer of a request that was carried out, in the past or by one of these commands of the list.
+    pub(super) fn answer(
+        &self,
+        slot: Option<&Slot>,
+        list: &[Result<Done<Outcome>, Error>],
+    ) -> Option<Result<Done<Outcome>, Error>> {
+        let slot = slot?;
+        match self.0.get(&slot.place)? {
+            Known::Stored(answered) => Some(slot.resolve(&answered.hash, &answered.done)),
+            Known::Used { hash, command } => {
+                let done = list.get(*command)?.as_ref().ok()?;
+                Some(slot.resolve(hash, done))
+            }
+        }
+    }
+
+    /// The key is used by the command in this place of the list.
+    pub(super) fn used(&mut self, slot: &Slot, command: usize) {
+        let known = Known::Used { hash: slot.hash.clone(), command };
+        self.0.insert(slot.place.clone(), known);
     }
 }
 
@@ -326,7 +361,7 @@ where
         return run().await;
     };
     if let Claim::Answered(answered) = slot.claim(uow, clock).await? {
-        return slot.resolve(&answered);
+        return slot.resolve(&answered.hash, &answered.done);
     }
     let outcome = run().await;
     // Rule 5. In a broken block the claim is undone with everything else.
@@ -339,67 +374,6 @@ where
 /// How often a key is claimed that is neither ours nor anybody's.
 const MOST_CLAIMS: usize = 10;
 
-/// Keys that are forgotten in one unit of work.
-const BATCH: u64 = 1_000;
-
-impl AuctionLedger {
-    /// Forgets the idempotency keys of commands that were carried out longer than `older_than` ago, and says how many.
-    ///
-    /// A command whose key is forgotten is carried out again if it is sent again, so keep keys for longer than any client
-    /// retries: a day is usual. No money moves, and none depends on keys. It works in batches of a thousand, and those made in
-    /// the same microsecond as the last of them, each in a unit of work of its own; several processes may call it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::UnitOfWork`], [`Error::Database`], [`Error::MigrationsMissing`]: the batches before it are done, and the one
-    /// that failed can be done again.
-    ///
-    /// # Cancel safety
-    ///
-    /// What has been forgotten stays forgotten.
-    ///
-    /// # Locking
-    ///
-    /// The keys of one batch at a time.
-    ///
-    /// # Example: nothing is that old
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use std::time::Duration;
-    /// # use auction_ledger_migration::{Migrator, MigratorTrait};
-    /// use auction_ledger::{AuctionLedger, Currency};
-    /// # let db = sea_orm::Database::connect("sqlite::memory:").await?;
-    /// # Migrator::up(&db, None).await?;
-    /// # let ledger = AuctionLedger::new(db);
-    /// ledger.deposit("ann", Currency::EUR, 50.into()).key("payment 4711").await?;
-    /// assert_eq!(ledger.purge_keys(Duration::from_secs(24 * 3600)).await?, 0);
-    /// # Ok(()) }
-    /// ```
-    pub async fn purge_keys(&self, older_than: Duration) -> Result<u64, Error> {
-        let age = i64::try_from(older_than.as_micros()).unwrap_or(i64::MAX);
-        let before = self.clock.now(&Detached(&self.db)).await?.get().saturating_sub(age);
-        let mut purged = 0_u64;
-        loop {
-            let batch = self.retry.atomic(self.unit_of_work().name("PurgeKeys"), async |uow| {
-                purge_batch(uow, before).await
-            });
-            match batch.await?.into_value() {
-                0 => return Ok(purged),
-                batch => purged = purged.saturating_add(batch),
-            }
-        }
-    }
-}
-
-/// Deletes the oldest keys made before an instant: a batch, and those made in the same instant as its last.
-async fn purge_batch(uow: &UnitOfWork, before: i64) -> Result<u64, Error> {
-    let old = key::Entity::find().select_only().column(key::Column::At);
-    let old = old.filter(key::Column::At.lt(before)).order_by_asc(key::Column::At);
-    let rows: Vec<i64> = old.limit(BATCH).into_tuple().all(uow).await?;
-    let Some(last) = rows.last() else {
-        return Ok(0);
-    };
-    let deleted = key::Entity::delete_many().filter(key::Column::At.lte(*last)).exec(uow).await?;
-    Ok(deleted.rows_affected)
-}
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

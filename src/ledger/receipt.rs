@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use self::voided::VoidedLot;
 use super::batch::Command;
+use super::outcome::CommandRef;
 use super::store::{Account, Lot};
 use super::stored::{BidInFull, CancellationInFull, PurchaseInFull};
 use super::{
@@ -34,6 +35,21 @@ pub(super) enum Outcome {
     Opened(Auction),
     Change(Change),
     Voided(VoidedBid),
+}
+
+impl Outcome {
+    /// The command, if it says which it was.
+    pub(super) fn command(&self) -> Option<CommandRef> {
+        match self {
+            Self::Bid(bid) => Some(bid.command()),
+            Self::Purchase(purchase) => Some(purchase.command()),
+            Self::Settlement(settlement) => Some(settlement.command()),
+            Self::Cancellation(cancellation) => Some(cancellation.command()),
+            Self::Change(change) => Some(change.command()),
+            Self::Voided(voided) => Some(voided.command()),
+            Self::Wallet(_) | Self::Opened(_) => None,
+        }
+    }
 }
 
 /// A command that was accepted, and all that is known of it.

@@ -188,7 +188,7 @@ fn tell_outcome<T>(span: &Span, answer: &Result<T, Error>) {
 }
 
 /// What was carried out in a unit of work, one command or many, and is told when that has ended.
-pub(super) trait CarriedOut: Clone {
+pub(super) trait CarriedOut: Sized {
     /// What it wrote, where it wrote something: it is stored wholly or not at all.
     fn written(&self) -> Option<&CommandRef>;
 
@@ -199,7 +199,7 @@ pub(super) trait CarriedOut: Clone {
     fn unknown(self, error: DbErr) -> Result<Self, Error>;
 }
 
-impl<T: Clone> CarriedOut for Done<T> {
+impl<T> CarriedOut for Done<T> {
     fn written(&self) -> Option<&CommandRef> {
         Some(&self.command)
     }
@@ -268,17 +268,17 @@ impl<'a> Alone<'a> {
             let attempt = root.clone().attempt(
                 async |uow| {
                     let done = run(uow).await?;
-                    let kept = done.clone();
-                    *carried_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
-                    Ok::<_, Error>(done)
+                    *carried_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+                    Ok::<_, Error>(())
                 },
                 number,
             );
-            let failure = match attempt.await {
-                Ok(committed) => return Ok(committed.into_value()),
+            let committed = attempt.await;
+            let done = carried_out.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let failure = match committed {
+                Ok(_) => return Ok(done.expect("what was committed was carried out")),
                 Err(failure) => failure,
             };
-            let done = carried_out.into_inner().unwrap_or_else(PoisonError::into_inner);
             let (error, retryable) = match (failure.error, done) {
                 (Error::UnitOfWork(UnitOfWorkError::CommitUnknown { error }), Some(done)) => {
                     // Where nothing was written, nothing can be lost.

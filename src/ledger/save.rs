@@ -195,8 +195,8 @@ fn reply_values(reply: &Reply) -> Vec<Value> {
     vec![
         reply.scope().into(),
         reply.key().into(),
-        reply.hash.clone().into(),
-        reply.operation.get().into(),
+        reply.hash().into(),
+        reply.operation().get().into(),
         Some(reply.answer.clone()).into(),
         reply.at.get().into(),
     ]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use auction_ledger::unit_of_work::ErrorKind;
-use auction_ledger::{AuctionLedger, Error, GroupCommit, ManualClock, Rejection};
+use auction_ledger::{AuctionId, AuctionLedger, Bid, Error, GroupCommit, ManualClock, Rejection};
 use futures::future::{BoxFuture, join_all, poll_immediate};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement, TransactionTrait};
 
@@ -27,6 +27,25 @@ async fn wait_until_they_wait(db: &DatabaseConnection, count: i64) {
     };
     let timeout = Duration::from_secs(60);
     tokio::time::timeout(timeout, they_wait).await.expect("it should have begun, and wait");
+}
+
+/// A bid of ann's, always with one key.
+fn keyed(
+    ledger: &AuctionLedger,
+    auction: AuctionId,
+    amount: i64,
+) -> BoxFuture<'_, Result<Bid, Error>> {
+    ledger.place_bid(auction, "ann", amount.into()).key("a key").into_future()
+}
+
+/// The first was carried out, the second is the same request, and the third another one. Each would be refused without its key.
+fn once(mut answers: Vec<Result<Bid, Error>>) -> Result<(), Error> {
+    let conflict = answers.remove(2).unwrap_err();
+    let (first, same) = (answers.remove(0)?, answers.remove(0)?);
+    assert_eq!(same, first);
+    let is_it = matches!(conflict, Error::IdempotencyConflict { operation } if operation == first.operation);
+    assert!(is_it, "{conflict}");
+    Ok(())
 }
 
 on_postgres! {
@@ -94,6 +113,54 @@ on_postgres! {
         let books = Books::read(world.db()).await?;
         books.check();
         assert_eq!(books.bids.len(), 2);
+    }
+
+    /// The next list looks for its keys while the one before is writing them, and cannot see them.
+    async fn whoever_is_behind_knows_the_keys_that_are_being_written(world: &World) {
+        let ledger = AuctionLedger::new(world.connect(8).await).clock(ManualClock::new(super::start()));
+        let ledger = ledger.group_commit(GroupCommit::new().slow(Duration::from_secs(600)).lists(1));
+        charge(&ledger, &["ann"], 100_000).await?;
+        let (auction, other) = (open(&ledger).await?, open(&ledger).await?);
+        let held = world.db().begin().await?;
+        held.execute_unprepared("LOCK TABLE al_bid IN SHARE MODE").await?;
+        ledger.drain().await;
+        let mut crowd = ledger.cancel(other).into_future();
+        assert!(poll_immediate(&mut crowd).await.is_none());
+        let mut bids = vec![keyed(&ledger, auction, 100)];
+        line_up(&mut bids).await;
+        crowd.await?;
+        wait_until_they_wait(world.db(), 1).await;
+        let mut behind = vec![keyed(&ledger, auction, 100), keyed(&ledger, auction, 90)];
+        line_up(&mut behind).await;
+        wait_until_they_wait(world.db(), 2).await;
+        held.rollback().await?;
+        once(join_all(bids.into_iter().chain(behind)).await)?;
+        Books::read(world.db()).await?.check();
+    }
+
+    /// Another process writes the key after the list has looked for it.
+    async fn whoever_waits_for_another_process_knows_the_keys_that_it_has_written(world: &World) {
+        let ledger = AuctionLedger::new(world.connect(8).await).clock(ManualClock::new(super::start()));
+        let ledger = ledger.group_commit(GroupCommit::new().slow(Duration::from_secs(600)).lists(1));
+        let another = AuctionLedger::new(world.connect(1).await).clock(ManualClock::new(super::start()));
+        charge(&ledger, &["ann"], 100_000).await?;
+        let (auction, other) = (open(&ledger).await?, open(&ledger).await?);
+        let held = world.db().begin().await?;
+        held.execute_unprepared("LOCK TABLE al_bid IN SHARE MODE").await?;
+        let mut bid = keyed(&another, auction, 100);
+        let waits = wait_until_they_wait(world.db(), 1);
+        futures::future::select(&mut bid, Box::pin(waits)).await;
+        ledger.drain().await;
+        let mut crowd = ledger.cancel(other).into_future();
+        assert!(poll_immediate(&mut crowd).await.is_none());
+        let mut behind = vec![keyed(&ledger, auction, 100), keyed(&ledger, auction, 90)];
+        line_up(&mut behind).await;
+        crowd.await?;
+        wait_until_they_wait(world.db(), 2).await;
+        held.rollback().await?;
+        let bid = bid.await;
+        once([bid].into_iter().chain(join_all(behind).await).collect())?;
+        Books::read(world.db()).await?.check();
     }
 
     /// A server whose default is a snapshot refuses a row that has changed while it was waited for: once.

@@ -37,39 +37,59 @@ pub(super) struct Fold {
     ballots: Ballots,
     /// What the host says of whoever bids or buys.
     eligibility: BTreeMap<(AuctionId, UserId), Eligibility>,
-    /// How many commands there were before this one.
-    place: usize,
+    /// What became of the commands before this one.
+    outcomes: Vec<Result<Done<Outcome>, Error>>,
+    /// Whether anybody is told.
+    tells: bool,
 }
 
 /// What is left to do of a list that has been judged.
 pub(super) struct Folded {
+    /// What became of each command.
+    pub(super) outcomes: Vec<Result<Done<Outcome>, Error>>,
     pub(super) changes: Changes,
     /// The place of each accepted command in the list, its auction and its events.
     pub(super) events: Vec<(usize, AuctionId, Vec<AuctionEvent>)>,
 }
 
 impl Fold {
-    pub(super) fn of(ground: Ground, keys: Keys) -> Self {
+    pub(super) fn of(ground: Ground, keys: Keys, tells: bool) -> Self {
         let Ground { locked, lots, sealed, ballots, eligibility } = ground;
         let (changed, changes, events) = (BTreeSet::new(), Changes::default(), Vec::new());
-        let place = 0;
-        Self { locked, lots, changed, changes, events, keys, sealed, ballots, eligibility, place }
+        let outcomes = Vec::new();
+        Self {
+            locked,
+            lots,
+            changed,
+            changes,
+            events,
+            keys,
+            sealed,
+            ballots,
+            eligibility,
+            outcomes,
+            tells,
+        }
     }
 
     /// Judges one command, unless its key says what it was answered.
-    pub(super) fn carry_out(
+    pub(super) fn carry_out(&mut self, command: &Command, slot: Option<&Slot>) {
+        let answer = self.keys.answer(slot, &self.outcomes);
+        let outcome = answer.unwrap_or_else(|| self.carry_out_now(command, slot));
+        self.outcomes.push(outcome);
+    }
+
+    fn carry_out_now(
         &mut self,
         command: &Command,
         slot: Option<&Slot>,
     ) -> Result<Done<Outcome>, Error> {
-        let place = self.place;
-        self.place = place.saturating_add(1);
-        if let Some(answer) = self.keys.answer(slot) {
-            return answer;
-        }
+        let place = self.outcomes.len();
         let (done, events) = self.judge(command)?;
         if let Some(slot) = slot {
-            self.changes.replies.push(self.keys.used(slot, &done, self.locked.now)?);
+            let reply = slot.reply(&done.value, &done.command, self.locked.now)?;
+            self.changes.replies.push(reply);
+            self.keys.used(slot, place);
         }
         self.events.push((place, command.auction, events));
         Ok(done)
@@ -323,7 +343,8 @@ impl Fold {
             Row::Act(act) => self.changes.acts.push(act),
         }
         self.changes.shares.extend(accepted.house_share());
-        let (outcome, events) = (accepted.outcome(), accepted.events());
+        let outcome = accepted.outcome();
+        let events = if self.tells { accepted.events() } else { Vec::new() };
         if let (Verdict::Sealed { bidder, .. }, rules::Command::Bid { maximum, .. }) =
             (&verdict, wish)
         {
@@ -421,11 +442,13 @@ impl Fold {
         self.changes.accounts = changed.collect();
         self.changes.sealed_bids = self.sealed.into_changed();
         // Two lists that meet on keys never wait for each other.
-        self.changes.replies.sort_unstable_by(|one, other| one.place.cmp(&other.place));
+        self.changes.replies.sort_unstable_by(|one, other| one.place().cmp(other.place()));
+        // As they lie in their tables.
+        self.changes.entries.sort_unstable_by_key(|entry| (entry.wallet_id, entry.seq));
         let accepted: BTreeSet<_> = self.events.iter().map(|(_, auction, _)| *auction).collect();
         self.changes.lots =
             accepted.iter().filter_map(|auction| self.lots.remove(auction)).collect();
-        Folded { changes: self.changes, events: self.events }
+        Folded { outcomes: self.outcomes, changes: self.changes, events: self.events }
     }
 }
 

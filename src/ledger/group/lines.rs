@@ -1,6 +1,7 @@
 //! Who waits for which auction, and who is next.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -11,6 +12,7 @@ use super::{Answer, GroupCommit, MOST_WALLETS};
 use crate::error::Error;
 use crate::id::AuctionId;
 use crate::ledger::batch::Command;
+use crate::ledger::once::Place;
 
 /// The lines of all auctions that are busy, or for which somebody waits.
 #[derive(Debug, Default)]
@@ -37,8 +39,8 @@ pub(super) struct Lines {
 struct Line {
     /// Whose turn its auction is.
     turn: Option<TurnId>,
-    /// Turns that have handed the auction over, and have not ended.
-    ending: Vec<TurnId>,
+    /// Turns that have handed the auction over, and have not ended, in their order; and what they write.
+    ending: Vec<(TurnId, Arc<Ahead>)>,
     waiting: VecDeque<Waiting>,
 }
 
@@ -54,6 +56,14 @@ pub(super) struct Waiting {
 
 /// The number of a turn.
 pub(super) type TurnId = u64;
+
+/// What whoever had an auction before is just writing.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    pub(super) keys: HashSet<Arc<Place>>,
+    /// The number of the last command on the auction, once it is written.
+    pub(super) seq: i64,
+}
 
 /// How many transactions are under way before others wait: `lists`, not counting those that take longer than `slow`.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +83,14 @@ pub(super) struct NextList {
     pub(super) turn: TurnId,
     pub(super) auctions: Vec<AuctionId>,
     pub(super) list: Vec<Waiting>,
+    /// What those write who have handed over, and have not ended.
+    pub(super) ahead: Vec<Arc<Ahead>>,
+}
+
+impl NextList {
+    fn new(turn: TurnId) -> Self {
+        Self { turn, auctions: Vec::new(), list: Vec::new(), ahead: Vec::new() }
+    }
 }
 
 impl Lines {
@@ -146,14 +164,14 @@ impl Lines {
     fn take_behind(&mut self, commands: usize) -> Option<NextList> {
         let auction = self.behind.pop_front()?;
         let turn = self.number_a_turn();
-        let mut next = NextList { turn, auctions: Vec::new(), list: Vec::new() };
+        let mut next = NextList::new(turn);
         self.take(&mut next, auction, commands);
         Some(next)
     }
 
     fn take_list(&mut self, commands: usize) -> Option<NextList> {
         let turn = self.numbers;
-        let mut next = NextList { turn, auctions: Vec::new(), list: Vec::new() };
+        let mut next = NextList::new(turn);
         while let Some(auction) = self.free.front().copied() {
             let is_more = self.take(&mut next, auction, commands);
             if next.auctions.last() != Some(&auction) {
@@ -181,6 +199,7 @@ impl Lines {
             line.turn = Some(next.turn);
             next.auctions.push(auction);
             next.list.extend(line.waiting.drain(..count));
+            next.ahead.extend(line.ending.iter().map(|(_, ahead)| ahead.clone()));
             self.waiting = self.waiting.saturating_sub(count);
         }
         offers > 0
@@ -222,7 +241,7 @@ impl Lines {
     }
 
     /// A turn that goes on needs its auction for itself no more. Whether somebody waits for it.
-    pub(super) fn hand_over(&mut self, turn: TurnId, auction: AuctionId) -> bool {
+    pub(super) fn hand_over(&mut self, turn: TurnId, auction: AuctionId, writes: Ahead) -> bool {
         let Some(line) = self.by_auction.get_mut(&auction) else {
             return false;
         };
@@ -230,7 +249,7 @@ impl Lines {
             return false;
         }
         line.turn = None;
-        line.ending.push(turn);
+        line.ending.push((turn, Arc::new(writes)));
         let somebody_waits = !line.waiting.is_empty();
         if somebody_waits {
             self.queue(auction);
@@ -262,12 +281,12 @@ impl Lines {
             let Some(line) = self.by_auction.get_mut(auction) else {
                 continue;
             };
-            line.ending.retain(|ending| *ending != turn);
+            line.ending.retain(|(ending, _)| *ending != turn);
             if line.turn == Some(turn) {
                 line.turn = None;
             }
             // Whoever was behind it is under way now.
-            let next = line.ending.first().copied().or(line.turn);
+            let next = line.ending.first().map(|(turn, _)| *turn).or(line.turn);
             if let Some(next) = next {
                 self.counted.entry(next).or_insert_with(Instant::now);
             } else if line.waiting.is_empty() {

@@ -14,6 +14,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use sea_orm::DbErr;
 use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::oneshot;
 
 use super::turn::{Handover, Turn, attend};
 use super::{Answer, Waiting};
@@ -28,6 +29,9 @@ use crate::unit_of_work::{Error as UnitOfWorkError, ErrorKind, LockWait, UnitOfW
 
 /// How long a list waits for a lock.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many are answered before the runtime looks for what else is ready.
+const AT_ONCE: usize = 16;
 
 /// What has become of one command of a list: its answer, or nothing if something that it may need is locked by somebody else.
 type Fate = Option<Answer>;
@@ -57,12 +61,16 @@ pub(super) async fn carry_out(mut turn: Turn, list: Vec<Waiting>) {
             }
         }
     }
-    // Whoever was answered may come again, and then stands in line before the next list is made, where none was made yet. A
-    // runtime of one thread may be left by whoever was answered, and then nobody drives it.
-    if Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread {
+    // Whoever was answered may come again, and then stands in line before the next list is made, where none was made yet.
+    if may_pause() {
         tokio::task::yield_now().await;
     }
     drop(turn);
+}
+
+/// Whether others may run in between. A runtime of one thread may be left by whoever was answered, and then nobody drives it.
+fn may_pause() -> bool {
+    Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread
 }
 
 /// Carries out the commands of one auction that was taken out of its list.
@@ -82,17 +90,52 @@ async fn answer(
     wait: LockWait,
     handover: &Handover,
 ) -> Vec<Waiting> {
-    let commands: Vec<_> = list.iter().map(|waiting| waiting.command.clone()).collect();
+    let split = |waiting: Waiting| {
+        let Waiting { number, command, runtime, answer } = waiting;
+        (command, (number, runtime, answer))
+    };
+    let (commands, callers): (Vec<_>, Vec<_>) = list.into_iter().map(split).unzip();
     let fates = fates(ledger, &commands, wait, handover).await;
-    let mut apart = Vec::new();
-    for (fate, waiting) in fates.into_iter().zip(list) {
+    let (mut answers, mut apart) = (Vec::new(), Vec::new());
+    for ((fate, command), caller) in fates.into_iter().zip(commands).zip(callers) {
+        let (number, runtime, answer) = caller;
         match fate {
-            // If nobody listens any more, it is carried out all the same.
-            Some(answer) => _ = waiting.answer.send(answer),
-            None => apart.push(waiting),
+            Some(fate) => answers.push((answer, fate)),
+            None => apart.push(Waiting { number, command, runtime, answer }),
         }
     }
+    Answers(answers.into_iter()).send().await;
     apart
+}
+
+/// The answers of a list. If its runtime ends before all are sent, the rest is sent then.
+struct Answers(std::vec::IntoIter<(oneshot::Sender<Answer>, Answer)>);
+
+impl Answers {
+    /// Sends them, a few at a time: whoever is answered has something to do, and the next list has it too as soon as the database
+    /// has spoken.
+    async fn send(mut self) {
+        while self.send_some(AT_ONCE) {
+            if may_pause() {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Sends some, and tells whether there are more.
+    fn send_some(&mut self, some: usize) -> bool {
+        for (caller, answer) in self.0.by_ref().take(some) {
+            // If nobody listens any more, it is carried out all the same.
+            _ = caller.send(answer);
+        }
+        self.0.len() > 0
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.send_some(usize::MAX);
+    }
 }
 
 async fn alone(ledger: &AuctionLedger, command: &Command, handover: &Handover) -> Answer {
@@ -166,7 +209,6 @@ fn fate(outcome: Result<Done<Outcome>, Error>, skips: bool) -> Fate {
 }
 
 /// A list that was carried out, in a transaction that may not have ended.
-#[derive(Clone)]
 struct List {
     outcomes: Vec<Result<Done<Outcome>, Error>>,
     /// The first command that was written.

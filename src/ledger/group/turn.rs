@@ -1,28 +1,33 @@
 //! The right to auctions, from when a command or a list begins until it has ended.
 //!
 //! A list of one auction hands it over once it is about to write: the auction is locked, all is judged, and what is left is to
-//! write and to commit. The next list begins meanwhile, and waits for the row in the database. When that
+//! write and to commit. The next list begins meanwhile, looks for its keys, and waits for the row in the database. It is told
+//! which keys are being written, for it cannot see them yet. When that
 //! list writes, the one before it has committed, and it hands over in its turn. If the one before fails and is tried again, it
 //! is behind those that have begun.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::lines::TurnId;
+use super::lines::{Ahead, TurnId};
 use crate::id::AuctionId;
 use crate::ledger::AuctionLedger;
+use crate::ledger::once::Place;
 
 /// The right to auctions. When it ends, those who wait for them are the next.
 pub(super) struct Turn {
     pub(super) ledger: AuctionLedger,
     number: TurnId,
     pub(super) auctions: Vec<AuctionId>,
+    /// What those write who had its auctions before, and have not ended.
+    pub(super) ahead: Vec<Arc<Ahead>>,
 }
 
 impl Turn {
     /// Of auctions that the lines have marked as its own.
     pub(super) fn new(ledger: &AuctionLedger, number: TurnId, auctions: Vec<AuctionId>) -> Self {
-        Self { ledger: ledger.clone(), number, auctions }
+        Self { ledger: ledger.clone(), number, auctions, ahead: Vec::new() }
     }
 
     /// Takes some of its auctions out, into a turn of their own that does not count as a transaction under way.
@@ -35,9 +40,12 @@ impl Turn {
     /// What hands its auction over, if it is a list of one, where the next list can wait for the row.
     pub(super) fn handover(&self) -> Handover {
         match *self.auctions {
-            [auction] if self.ledger.has_row_locks() => {
-                Handover(Some((self.ledger.clone(), self.number, auction)))
-            }
+            [auction] if self.ledger.has_row_locks() => Handover(Some(Line {
+                ledger: self.ledger.clone(),
+                turn: self.number,
+                auction,
+                ahead: self.ahead.clone(),
+            })),
             _ => Handover::NONE,
         }
     }
@@ -81,7 +89,14 @@ pub(super) async fn attend<T>(
 }
 
 /// What hands the auction of a turn over to the next list.
-pub(in crate::ledger) struct Handover(Option<(AuctionLedger, TurnId, AuctionId)>);
+pub(in crate::ledger) struct Handover(Option<Line>);
+
+struct Line {
+    ledger: AuctionLedger,
+    turn: TurnId,
+    auction: AuctionId,
+    ahead: Vec<Arc<Ahead>>,
+}
 
 impl Handover {
     /// There is nothing to hand over.
@@ -91,11 +106,31 @@ impl Handover {
         self.0.is_none()
     }
 
-    /// Call it when the auction is locked, and what is to be written is known. Only the first call counts.
-    pub(in crate::ledger) fn hand_over(&self) {
-        if let Some((ledger, turn, auction)) = &self.0
-            && ledger.group.lock().hand_over(*turn, *auction)
-        {
+    /// Whether whoever had the auction before may be writing this key.
+    pub(in crate::ledger) fn is_ahead(&self, key: &Place) -> bool {
+        let ahead = self.0.iter().flat_map(|line| &line.ahead);
+        ahead.into_iter().any(|ahead| ahead.keys.contains(key))
+    }
+
+    /// Whether nobody has come between whoever had the auction before and whoever has it now, this being the number of the last
+    /// command on it.
+    pub(in crate::ledger) fn is_next(&self, seq: i64) -> bool {
+        let before = self.0.as_ref().and_then(|line| line.ahead.last());
+        before.is_some_and(|before| before.seq == seq)
+    }
+
+    /// Call it when the auction is locked, and it is known what is to be written: these keys perhaps, and commands up to this
+    /// number. Only the first call counts.
+    pub(in crate::ledger) fn hand_over<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a Arc<Place>>,
+        seq: i64,
+    ) {
+        let Some(Line { ledger, turn, auction, .. }) = &self.0 else {
+            return;
+        };
+        let writes = Ahead { keys: keys.cloned().collect(), seq };
+        if ledger.group.lock().hand_over(*turn, *auction, writes) {
             ledger.group.start(ledger);
         }
     }

@@ -53,12 +53,12 @@ async fn the_next_list_begins_when_the_auction_is_handed_over() {
     lines.wait(1);
     assert_eq!(lines.next(), None);
 
-    assert!(lines.hand_over(first, auction(1)));
+    assert!(lines.hand_over(first, auction(1), Ahead::default()));
     let (second, auctions, commands) = lines.next().unwrap();
     assert_eq!((auctions, commands), (vec![auction(1)], 2));
     // Only one waits for the row.
     lines.wait(1);
-    assert!(!lines.hand_over(first, auction(1)));
+    assert!(!lines.hand_over(first, auction(1), Ahead::default()));
     assert!(!lines.end(first, &[auction(1)]));
     assert_eq!(lines.next(), None);
 
@@ -72,7 +72,7 @@ async fn the_next_list_begins_when_the_auction_is_handed_over() {
 async fn whoever_comes_behind_a_turn_that_is_ending_is_in_line() {
     let mut lines = Lines::default();
     let first = lines.turn(1);
-    assert!(!lines.hand_over(first, auction(1)));
+    assert!(!lines.hand_over(first, auction(1), Ahead::default()));
     lines.wait(1);
     assert_eq!(lines.next().unwrap().1, [auction(1)]);
 }
@@ -85,7 +85,7 @@ async fn an_auction_whose_turn_is_ending_shares_no_list() {
     for id in [3, 1, 4] {
         lines.wait(id);
     }
-    assert!(lines.hand_over(first, auction(1)));
+    assert!(lines.hand_over(first, auction(1), Ahead::default()));
     assert!(!lines.end(other, &[auction(2)]));
     assert_eq!(lines.next().unwrap().1, [auction(1)]);
     assert_eq!(lines.next().unwrap().1, [auction(3), auction(4)]);
@@ -100,7 +100,7 @@ async fn whoever_is_behind_a_turn_takes_its_place_when_it_has_ended() {
     lines.wait(1);
     lines.wait(3);
     assert_eq!(lines.next(), None, "two are under way");
-    assert!(lines.hand_over(first, auction(1)));
+    assert!(lines.hand_over(first, auction(1), Ahead::default()));
     let (second, _, _) = lines.next().unwrap();
     assert_eq!(lines.next(), None, "there is no room for 3");
     assert!(!lines.end(first, &[auction(1)]));
@@ -116,7 +116,7 @@ async fn whoever_waits_where_a_turn_has_ended_shares_lists_again() {
     let mut lines = Lines::default();
     let first = lines.turn(1);
     lines.wait(1);
-    assert!(lines.hand_over(first, auction(1)));
+    assert!(lines.hand_over(first, auction(1), Ahead::default()));
     assert!(!lines.end(first, &[auction(1)]));
     assert!(lines.behind.is_empty());
     lines.wait(2);
@@ -128,7 +128,7 @@ async fn whoever_leaves_behind_a_turn_that_is_ending_leaves_nothing() {
     let mut lines = Lines::default();
     let first = lines.turn(1);
     let number = lines.wait(1);
-    assert!(lines.hand_over(first, auction(1)));
+    assert!(lines.hand_over(first, auction(1), Ahead::default()));
     assert_eq!(lines.leave(auction(1), number), Some(1));
     assert_eq!(lines.next(), None);
     assert!(lines.end(first, &[auction(1)]));
@@ -141,12 +141,12 @@ async fn what_has_ended_or_was_split_off_is_not_handed_over() {
     let slow = lines.turn(1);
     lines.wait(1);
     lines.end(slow, &[auction(1)]);
-    assert!(!lines.hand_over(slow, auction(1)));
+    assert!(!lines.hand_over(slow, auction(1), Ahead::default()));
     let (second, _, _) = lines.next().unwrap();
     let apart = lines.split(&[auction(1)]);
-    assert!(!lines.hand_over(second, auction(1)));
+    assert!(!lines.hand_over(second, auction(1), Ahead::default()));
     lines.wait(1);
-    assert!(lines.hand_over(apart, auction(1)));
+    assert!(lines.hand_over(apart, auction(1), Ahead::default()));
 }
 
 /// Each auction comes with the wallets of its leader and of its seller, beside those of the bidders.
@@ -164,4 +164,21 @@ async fn a_list_touches_no_more_wallets_than_it_may() {
     assert_eq!((next.auctions.len(), next.list.len()), (166, 166));
     assert!(next.list.len() + 2 * next.auctions.len() <= MOST_WALLETS);
     assert_eq!(lines.waiting, 398 - 166);
+}
+
+/// It cannot be seen yet.
+#[tokio::test]
+async fn whoever_is_behind_a_turn_is_told_what_it_writes() {
+    let mut lines = Lines::default();
+    let first = lines.turn(1);
+    lines.wait(1);
+    assert!(lines.hand_over(first, auction(1), Ahead { seq: 7, ..Ahead::default() }));
+    let next = lines.next_list(&GroupCommit::new(), ROOM, false).unwrap();
+    assert!(matches!(&next.ahead[..], [ahead] if ahead.seq == 7));
+
+    lines.wait(1);
+    lines.end(first, &[auction(1)]);
+    lines.end(next.turn, &[auction(1)]);
+    let next = lines.next_list(&GroupCommit::new(), ROOM, false).unwrap();
+    assert!(next.ahead.is_empty(), "they have ended");
 }
