@@ -6,12 +6,12 @@
 //!
 //! | step | statement |
 //! |---|---|
-//! | 1. look for the keys, where the auction is handed over | none, or one |
+//! | 1. in the first attempt of a list that will hand its auction over: look for the keys | none, or one |
 //! | 2. lock the auctions, ascending | one |
 //! | 3. lock every wallet the commands can touch, ascending, and read the clock | one; none for one bid on PostgreSQL, where the first does it |
-//! | 4. look for the keys that were being written at step 1; in a second attempt for all | none, or one |
+//! | 4. look for the keys that were being written at step 1; in another attempt for all | none, or one |
 //! | 5. judge and fold, in memory: all refusals are given here | none |
-//! | 6. look for the keys of those who would be refused, where it was not done before | none, or one |
+//! | 6. look for the keys of those who would be refused: in a first attempt without step 1, or if somebody else has had the auction since | none, or one |
 //! | 7. write each touched row once, the keys among them | one on PostgreSQL, one a table elsewhere |
 //!
 //! Within a unit of work of the host, and where the host is asked who may bid, the key is claimed before all that, by one
@@ -191,12 +191,12 @@ impl<'a> Way<'a> {
 
     /// In a unit of work of the ledger's own: a key that stands in its way is met in its first attempt. Whoever is behind a list
     /// that hands over would come before it if all was tried again, so such a list looks first, while it has nothing to do but
-    /// to wait.
+    /// to wait. Once it has handed over, others have had the auction of whom it knows nothing.
     pub(super) fn alone(uow: &UnitOfWork, wait: LockWait, handover: &'a Handover) -> Self {
         let keys = match uow.attempt() {
             1 if handover.is_none() => KeyUse::LookIfRefused,
-            1 => KeyUse::LookEarly,
-            _ => KeyUse::LookFirst,
+            1 if handover.is_to_come() => KeyUse::LookEarly,
+            _ => KeyUse::LookUnderLock,
         };
         Self { wait, keys, handover }
     }
@@ -206,19 +206,19 @@ impl Way<'_> {
     /// Whether a key is looked for under the locks, before anything is judged.
     fn looks_for(&self, slot: &Slot) -> bool {
         match self.keys {
-            KeyUse::LookFirst => true,
+            KeyUse::LookUnderLock => true,
             KeyUse::LookEarly => self.handover.is_ahead(&slot.place),
             KeyUse::Claimed | KeyUse::LookIfRefused => false,
         }
     }
 
-    /// Whether the keys of those who would be refused are looked for once more: whoever looked early has missed what was carried
-    /// out meanwhile, unless only those who were ahead have had the auction.
+    /// Whether the keys of those who would be refused are looked for, perhaps once more: whoever looked early has missed what was
+    /// carried out on the auction meanwhile, and knows only what those did who were ahead.
     fn looks_before_it_refuses(&self, lots: &BTreeMap<AuctionId, Lot>) -> bool {
         match self.keys {
             KeyUse::LookIfRefused => true,
-            KeyUse::LookEarly => !lots.values().all(|lot| self.handover.is_next(lot.standing.seq)),
-            KeyUse::Claimed | KeyUse::LookFirst => false,
+            KeyUse::LookEarly => !lots.values().all(|lot| self.handover.is_as_left(&lot.standing)),
+            KeyUse::Claimed | KeyUse::LookUnderLock => false,
         }
     }
 }
@@ -262,8 +262,8 @@ async fn judge_and_write(
     span.record("auctions", ground.lots.len())
         .record("wallets", ground.locked.accounts.len())
         .record("lock_wait_us", lock_wait);
-    let now = slots.iter().flatten().filter(|slot| way.looks_for(slot));
-    keys.add(Keys::look_up(uow, now).await?);
+    let unseen = slots.iter().flatten().filter(|slot| way.looks_for(slot));
+    keys.add(Keys::look_up(uow, unseen).await?);
     let looks_before_it_refuses = way.looks_before_it_refuses(&ground.lots);
     ground.eligibility = ledger.gatekeeper.ask(uow, &ground.lots, commands).await?;
     let mut fold = Fold::of(ground, keys, !ledger.dispatch.is_empty());
@@ -278,7 +278,7 @@ async fn judge_and_write(
         changes.claimed = changes.replies.pop();
     }
     if let Some(lot) = changes.lots.first() {
-        way.handover.hand_over(slots.iter().flatten().map(|slot| &slot.place), lot.standing.seq);
+        way.handover.hand_over(slots.iter().flatten().map(|slot| &slot.place), lot.standing);
         save::save(uow, &changes).await?;
     }
     for (command, auction, events) in events {

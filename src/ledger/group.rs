@@ -9,8 +9,9 @@
 //!    company.
 //! 3. Each gets the own outcome, as if the commands of an auction had been carried out one after the other.
 //! 4. Whoever stops waiting leaves the line. Who is in a list already is carried out, whoever still listens.
-//! 5. A list of one auction that is about to write hands the auction over: the next list begins and waits for the row, which it gets as soon as the commit is on disk. Whoever goes alone in the own task does not: if nobody polled
-//!    that any more, those behind it would wait for the row for ever. See [`turn`].
+//! 5. A list of one auction that is about to write hands the auction over: the next list begins, looks for its keys, and waits for
+//!    the row, which it gets as soon as the commit is on disk. Whoever goes alone in the own task does not: if nobody polled that
+//!    any more, those behind it would wait for the row for ever. See [`turn`].
 //! 6. What is locked by somebody else holds up nobody who does not need it: see [`list`].
 //! 7. A list that fails for one of its commands is halved until it is alone with its failure.
 //! 8. Several processes on one database are right, since the row locks rule; a line is only speed.

@@ -2,11 +2,12 @@
 //!
 //! 1. A key is claimed by an INSERT, before anything is locked or judged. Whoever comes with the same key meanwhile waits
 //!    there, and then finds the answer. So it is within a unit of work of the host, and wherever a command is not on an auction.
-//! 2. A command on an auction, in a unit of work of the ledger's own, has the locks to wait at that it needs anyway. It looks for
-//!    its key before it waits for them, and once more under them if whoever had the auction before was just writing it; or, in a
-//!    first attempt that can be undone without harm to others, only if it would be refused. Whoever
-//!    is accepted writes the key with everything else, and if it stands there already, all is tried again, and looks under the
-//!    locks first.
+//! 2. A command on an auction, in a unit of work of the ledger's own, has the locks to wait at that it needs anyway. In a first
+//!    attempt that can be undone without harm to others it looks for its key only if it would be refused. If others are behind
+//!    it, it looks before it waits for the locks; under them once more if whoever had the auction before was just writing the
+//!    key, and if it would be refused and somebody else has had the auction meanwhile. Whoever is accepted writes the key with
+//!    everything else, and if it stands there already, all is tried again, and looks under the locks. One key for two requests
+//!    at once on two auctions may be refused by the rules of one of them instead of as a conflict.
 //! 3. It is resolved before the request is validated: a request that was carried out is answered as it was then, whatever
 //!    has become of the auction since.
 //! 4. The same key with another request is a conflict.
@@ -126,7 +127,7 @@ impl Claim {
         let answer: Answer = serde_json::from_str(&answer).map_err(|error| {
             Error::damaged(format!("the answer of operation {}: {error}", row.operation))
         })?;
-        if answer.version != VERSION {
+        if !(1..=VERSION).contains(&answer.version) {
             let (operation, version) = (row.operation, answer.version);
             return Err(Error::damaged(format!(
                 "the answer of operation {operation} is of version {version}"
@@ -148,8 +149,8 @@ struct Answered {
     done: Done<Outcome>,
 }
 
-/// The version of stored answers that is written, and read.
-const VERSION: u8 = 1;
+/// The version of stored answers that is written. Those before it are read: the first had the command beside each outcome.
+const VERSION: u8 = 2;
 
 /// The answer as it is read.
 #[derive(Deserialize)]
@@ -270,10 +271,11 @@ impl Reply {
 pub(super) enum KeyUse {
     /// They were claimed: there is nothing to look for.
     Claimed,
-    /// It looks for them before it waits for the auction, and under its lock for those that whoever had it before was writing.
+    /// It looks for them before it waits for the auction; under its lock for those that whoever had it before was writing; and
+    /// before it refuses, if somebody else has had it meanwhile.
     LookEarly,
     /// It looks for them under the lock of the auction, before it judges.
-    LookFirst,
+    LookUnderLock,
     /// It looks for them before it refuses.
     LookIfRefused,
 }
@@ -293,7 +295,7 @@ enum Known {
 }
 
 impl Keys {
-    /// Looks for the keys. What commands on their auctions have written is seen under the locks of these.
+    /// Looks for the keys. What commands on their auctions have written is surely seen only under the locks of these.
     pub(super) async fn look_up<'a>(
         uow: &UnitOfWork,
         slots: impl Iterator<Item = &'a Slot>,

@@ -223,7 +223,7 @@ pub(super) struct Alone<'a> {
     pub(super) ledger: &'a AuctionLedger,
     name: &'static str,
     lock_timeout: Option<Duration>,
-    /// Whether it writes keys that it has not looked for.
+    /// Whether it writes keys that may stand there already.
     writes_keys: bool,
 }
 
@@ -232,7 +232,7 @@ impl<'a> Alone<'a> {
         Self { ledger, name, lock_timeout: None, writes_keys: false }
     }
 
-    /// Writes keys that it looks for in another attempt only.
+    /// Writes keys that may stand there already, which another attempt looks for.
     pub(super) fn writing_keys(self, writes_keys: bool) -> Self {
         Self { writes_keys, ..self }
     }

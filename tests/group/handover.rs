@@ -38,7 +38,7 @@ fn keyed(
     ledger.place_bid(auction, "ann", amount.into()).key("a key").into_future()
 }
 
-/// The first was carried out, the second is the same request, and the third another one. Each would be refused without its key.
+/// The first was carried out, the second is the same request, and the third another one: both would be refused by the rules.
 fn once(mut answers: Vec<Result<Bid, Error>>) -> Result<(), Error> {
     let conflict = answers.remove(2).unwrap_err();
     let (first, same) = (answers.remove(0)?, answers.remove(0)?);
@@ -159,6 +159,36 @@ on_postgres! {
         wait_until_they_wait(world.db(), 2).await;
         held.rollback().await?;
         let bid = bid.await;
+        once([bid].into_iter().chain(join_all(behind).await).collect())?;
+        Books::read(world.db()).await?.check();
+    }
+
+    /// The list before fails, and another process writes as many commands as it would have.
+    async fn whoever_is_behind_a_list_that_fails_knows_the_keys_of_another_process(world: &World) {
+        super::failures::refuse_150(world).await?;
+        let ledger = AuctionLedger::new(world.connect(8).await).clock(ManualClock::new(super::start()));
+        let ledger = ledger.group_commit(GroupCommit::new().slow(Duration::from_secs(600)).lists(1));
+        let another = AuctionLedger::new(world.connect(1).await).clock(ManualClock::new(super::start()));
+        charge(&ledger, &["ann", "bob"], 100_000).await?;
+        let (auction, other) = (open(&ledger).await?, open(&ledger).await?);
+        let held = world.db().begin().await?;
+        held.execute_unprepared("LOCK TABLE al_bid IN SHARE MODE").await?;
+        ledger.drain().await;
+        let mut crowd = ledger.cancel(other).into_future();
+        assert!(poll_immediate(&mut crowd).await.is_none());
+        let mut fails: Vec<BoxFuture<'_, _>> = vec![ledger.place_bid(auction, "bob", 150.into()).into_future()];
+        line_up(&mut fails).await;
+        crowd.await?;
+        wait_until_they_wait(world.db(), 1).await;
+        let mut bid = keyed(&another, auction, 100);
+        let waits = wait_until_they_wait(world.db(), 2);
+        futures::future::select(&mut bid, Box::pin(waits)).await;
+        let mut behind = vec![keyed(&ledger, auction, 100), keyed(&ledger, auction, 90)];
+        line_up(&mut behind).await;
+        wait_until_they_wait(world.db(), 3).await;
+        held.rollback().await?;
+        let bid = bid.await;
+        assert_eq!(fails.remove(0).await.unwrap_err().kind(), Some(ErrorKind::TriggerRefusal));
         once([bid].into_iter().chain(join_all(behind).await).collect())?;
         Books::read(world.db()).await?.check();
     }

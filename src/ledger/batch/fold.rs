@@ -39,7 +39,7 @@ pub(super) struct Fold {
     eligibility: BTreeMap<(AuctionId, UserId), Eligibility>,
     /// What became of the commands before this one.
     outcomes: Vec<Result<Done<Outcome>, Error>>,
-    /// Whether anybody is told.
+    /// Whether anybody is told; if not, most events are not made.
     tells: bool,
 }
 

@@ -63,7 +63,7 @@ async fn carry_out(
     ledger: &AuctionLedger,
     commands: &[Command],
 ) -> Vec<Result<Done<Outcome>, Error>> {
-    let way = Way { keys: KeyUse::LookFirst, ..Way::CLAIMED };
+    let way = Way { keys: KeyUse::LookUnderLock, ..Way::CLAIMED };
     let done = ledger.atomic(async |uow| execute(uow, ledger, commands, way).await);
     done.await.unwrap().into_value()
 }

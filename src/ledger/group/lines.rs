@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::id::AuctionId;
 use crate::ledger::batch::Command;
 use crate::ledger::once::Place;
+use crate::rules::Standing;
 
 /// The lines of all auctions that are busy, or for which somebody waits.
 #[derive(Debug, Default)]
@@ -61,8 +62,8 @@ pub(super) type TurnId = u64;
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     pub(super) keys: HashSet<Arc<Place>>,
-    /// The number of the last command on the auction, once it is written.
-    pub(super) seq: i64,
+    /// How the auction stands once it is written.
+    pub(super) standing: Option<Standing>,
 }
 
 /// How many transactions are under way before others wait: `lists`, not counting those that take longer than `slow`.

@@ -45,23 +45,25 @@ pub(in crate::ledger) async fn together(ledger: &AuctionLedger, commands: &[Comm
 /// Carries out a list in its turn, and tells each what became of it.
 pub(super) async fn carry_out(mut turn: Turn, list: Vec<Waiting>) {
     let ledger = turn.ledger.clone();
-    if turn.auctions.len() == 1 {
-        let handover = turn.handover();
-        turn.watch(answer(&ledger, list, LockWait::Wait, &handover)).await;
-    } else {
-        let wait = if ledger.has_row_locks() { LockWait::SkipLocked } else { LockWait::Wait };
-        let mut by_auction = BTreeMap::<AuctionId, Vec<Waiting>>::new();
-        for waiting in turn.watch(answer(&ledger, list, wait, &Handover::NONE)).await {
-            by_auction.entry(waiting.command.auction).or_default().push(waiting);
-        }
-        for (auction, list) in by_auction {
-            let turn = turn.split(vec![auction]);
-            if let Some(first) = list.first() {
-                first.runtime.clone().spawn(wait_apart(turn, list));
-            }
+    let (handover, wait) = match turn.auctions.len() {
+        1 => (turn.handover(), LockWait::Wait),
+        _ if ledger.has_row_locks() => (Handover::NONE, LockWait::SkipLocked),
+        _ => (Handover::NONE, LockWait::Wait),
+    };
+    let (answers, apart) = turn.watch(answers_to(&ledger, list, wait, &handover)).await;
+    let mut by_auction = BTreeMap::<AuctionId, Vec<Waiting>>::new();
+    for waiting in apart {
+        by_auction.entry(waiting.command.auction).or_default().push(waiting);
+    }
+    for (auction, list) in by_auction {
+        let turn = turn.split(vec![auction]);
+        if let Some(first) = list.first() {
+            first.runtime.clone().spawn(wait_apart(turn, list));
         }
     }
-    // Whoever was answered may come again, and then stands in line before the next list is made, where none was made yet.
+    answers.send().await;
+    // Whoever was answered may come again, and then stands in line before the next list is made, where none was made yet: few
+    // large lists are faster than many.
     if may_pause() {
         tokio::task::yield_now().await;
     }
@@ -79,17 +81,18 @@ async fn wait_apart(turn: Turn, list: Vec<Waiting>) {
     let slow = ledger.group.settings.slow;
     let permit = ledger.group.apart.acquire().await;
     let handover = turn.handover();
-    let answer = answer(&ledger, list, LockWait::Wait, &handover);
-    attend(answer, slow, || drop(permit)).await;
+    let answers = answers_to(&ledger, list, LockWait::Wait, &handover);
+    let (answers, _) = attend(answers, slow, || drop(permit)).await;
+    answers.send().await;
 }
 
-/// Tells each of a list what became of it. Who is given back needs something that is locked.
-async fn answer(
+/// Carries a list out: what each is to be answered, and who needs something that is locked.
+async fn answers_to(
     ledger: &AuctionLedger,
     list: Vec<Waiting>,
     wait: LockWait,
     handover: &Handover,
-) -> Vec<Waiting> {
+) -> (Answers, Vec<Waiting>) {
     let split = |waiting: Waiting| {
         let Waiting { number, command, runtime, answer } = waiting;
         (command, (number, runtime, answer))
@@ -104,8 +107,7 @@ async fn answer(
             None => apart.push(Waiting { number, command, runtime, answer }),
         }
     }
-    Answers(answers.into_iter()).send().await;
-    apart
+    (Answers(answers.into_iter()), apart)
 }
 
 /// The answers of a list. If its runtime ends before all are sent, the rest is sent then.

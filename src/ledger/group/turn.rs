@@ -2,18 +2,20 @@
 //!
 //! A list of one auction hands it over once it is about to write: the auction is locked, all is judged, and what is left is to
 //! write and to commit. The next list begins meanwhile, looks for its keys, and waits for the row in the database. It is told
-//! which keys are being written, for it cannot see them yet. When that
-//! list writes, the one before it has committed, and it hands over in its turn. If the one before fails and is tried again, it
-//! is behind those that have begun.
+//! what is being written, for it cannot see that yet. When that list writes, the one before it has committed, and it hands over
+//! in its turn. If the one before fails and is tried again, it is behind those that have begun; the next finds the auction in
+//! another standing than it was told, and looks again before it refuses anybody with a key.
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::lines::{Ahead, TurnId};
 use crate::id::AuctionId;
 use crate::ledger::AuctionLedger;
 use crate::ledger::once::Place;
+use crate::rules::Standing;
 
 /// The right to auctions. When it ends, those who wait for them are the next.
 pub(super) struct Turn {
@@ -40,11 +42,12 @@ impl Turn {
     /// What hands its auction over, if it is a list of one, where the next list can wait for the row.
     pub(super) fn handover(&self) -> Handover {
         match *self.auctions {
-            [auction] if self.ledger.has_row_locks() => Handover(Some(Line {
+            [auction] if self.ledger.has_row_locks() => Handover(Some(Baton {
                 ledger: self.ledger.clone(),
                 turn: self.number,
                 auction,
                 ahead: self.ahead.clone(),
+                is_passed: AtomicBool::new(false),
             })),
             _ => Handover::NONE,
         }
@@ -88,19 +91,25 @@ pub(super) async fn attend<T>(
     work.await
 }
 
-/// What hands the auction of a turn over to the next list.
-pub(in crate::ledger) struct Handover(Option<Line>);
+/// What hands the auction of a turn over to the next list, and knows what those write who have handed it over before.
+pub(in crate::ledger) struct Handover(Option<Baton>);
 
-struct Line {
+struct Baton {
     ledger: AuctionLedger,
     turn: TurnId,
     auction: AuctionId,
     ahead: Vec<Arc<Ahead>>,
+    is_passed: AtomicBool,
 }
 
 impl Handover {
     /// There is nothing to hand over.
     pub(in crate::ledger) const NONE: Self = Self(None);
+
+    /// Whether the auction can be handed over and was not yet: until then nobody can be behind.
+    pub(in crate::ledger) fn is_to_come(&self) -> bool {
+        self.0.as_ref().is_some_and(|baton| !baton.is_passed.load(Ordering::Relaxed))
+    }
 
     pub(in crate::ledger) fn is_none(&self) -> bool {
         self.0.is_none()
@@ -108,28 +117,29 @@ impl Handover {
 
     /// Whether whoever had the auction before may be writing this key.
     pub(in crate::ledger) fn is_ahead(&self, key: &Place) -> bool {
-        let ahead = self.0.iter().flat_map(|line| &line.ahead);
+        let ahead = self.0.iter().flat_map(|baton| &baton.ahead);
         ahead.into_iter().any(|ahead| ahead.keys.contains(key))
     }
 
-    /// Whether nobody has come between whoever had the auction before and whoever has it now, this being the number of the last
-    /// command on it.
-    pub(in crate::ledger) fn is_next(&self, seq: i64) -> bool {
-        let before = self.0.as_ref().and_then(|line| line.ahead.last());
-        before.is_some_and(|before| before.seq == seq)
+    /// Whether the auction stands as whoever had it before has left it. Not the number alone, which others have written if
+    /// that one has failed; what they write has another time too.
+    pub(in crate::ledger) fn is_as_left(&self, standing: &Standing) -> bool {
+        let before = self.0.as_ref().and_then(|baton| baton.ahead.last());
+        before.is_some_and(|before| before.standing.as_ref() == Some(standing))
     }
 
-    /// Call it when the auction is locked, and it is known what is to be written: these keys perhaps, and commands up to this
-    /// number. Only the first call counts.
+    /// Call it when the auction is locked, and it is known what is to be written: how it stands then, and these keys perhaps.
+    /// Only the first call counts.
     pub(in crate::ledger) fn hand_over<'a>(
         &self,
         keys: impl Iterator<Item = &'a Arc<Place>>,
-        seq: i64,
+        standing: Standing,
     ) {
-        let Some(Line { ledger, turn, auction, .. }) = &self.0 else {
+        let Some(Baton { ledger, turn, auction, is_passed, .. }) = &self.0 else {
             return;
         };
-        let writes = Ahead { keys: keys.cloned().collect(), seq };
+        is_passed.store(true, Ordering::Relaxed);
+        let writes = Ahead { keys: keys.cloned().collect(), standing: Some(standing) };
         if ledger.group.lock().hand_over(*turn, *auction, writes) {
             ledger.group.start(ledger);
         }

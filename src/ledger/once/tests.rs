@@ -40,7 +40,7 @@ fn a_command_is_stored_once() {
     assert_eq!(new.command, old.command);
     assert_eq!(format!("{:?}", new.value), format!("{:?}", old.value));
 
-    // Another place than the outcome says is no mistake to be lost.
+    // A command in another place than the outcome says is stored beside it.
     let other = CommandRef::on_auction(old.command.operation(), 7.into(), 5);
     let reply = slot.reply(&old.value, &other, Micros::new(0)).unwrap();
     assert_eq!(read(&reply.answer).unwrap().command, other);
