@@ -3,8 +3,8 @@
 //! 1. A key is claimed by an INSERT, before anything is locked or judged. Whoever comes with the same key meanwhile waits
 //!    there, and then finds the answer. So it is within a unit of work of the host, and wherever a command is not on an auction.
 //! 2. A command on an auction, in a unit of work of the ledger's own, has the locks to wait at that it needs anyway. In a first
-//!    attempt that can be undone without harm to others it looks for its key only if it would be refused. If others are behind
-//!    it, it looks before it waits for the locks; under them once more if whoever had the auction before was just writing the
+//!    attempt that can be undone without harm to others it looks for its key only if it would be refused. If it will hand its
+//!    auction over, it looks before it waits for the locks; under them once more if whoever had the auction before was just writing the
 //!    key, and if it would be refused and somebody else has had the auction meanwhile. Whoever is accepted writes the key with
 //!    everything else, and if it stands there already, all is tried again, and looks under the locks. One key for two requests
 //!    at once on two auctions may be refused by the rules of one of them instead of as a conflict.

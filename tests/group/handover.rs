@@ -5,12 +5,14 @@ use std::time::Duration;
 use auction_ledger::unit_of_work::ErrorKind;
 use auction_ledger::{AuctionId, AuctionLedger, Bid, Error, GroupCommit, ManualClock, Rejection};
 use futures::future::{BoxFuture, join_all, poll_immediate};
-use sea_orm::{ConnectionTrait, DatabaseConnection, Statement, TransactionTrait};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, Statement, TransactionTrait,
+};
 
 use super::{charge, line_up, open};
 use crate::faults::on_postgres;
-use crate::support::Books;
 use crate::support::link::{Link, says};
+use crate::support::{Books, World};
 
 /// How many transactions of this database wait for a lock.
 async fn waiting(db: &DatabaseConnection) -> Result<i64, Error> {
@@ -27,6 +29,19 @@ async fn wait_until_they_wait(db: &DatabaseConnection, count: i64) {
     };
     let timeout = Duration::from_secs(60);
     tokio::time::timeout(timeout, they_wait).await.expect("it should have begun, and wait");
+}
+
+/// No bid is slow: what begins, begins because the auction was handed over.
+async fn one_list_at_a_time(world: &World) -> AuctionLedger {
+    let ledger = AuctionLedger::new(world.connect(8).await).clock(ManualClock::new(super::start()));
+    ledger.group_commit(GroupCommit::new().slow(Duration::from_secs(600)).lists(1))
+}
+
+/// Until it ends, whoever bids locks and judges, and cannot write.
+async fn hold_bids(world: &World) -> Result<DatabaseTransaction, DbErr> {
+    let held = world.db().begin().await?;
+    held.execute_unprepared("LOCK TABLE al_bid IN SHARE MODE").await?;
+    Ok(held)
 }
 
 /// A bid of ann's, always with one key.
@@ -51,15 +66,11 @@ fn once(mut answers: Vec<Result<Bid, Error>>) -> Result<(), Error> {
 on_postgres! {
     /// While one is writing the next has begun, and waits for the row in the database, with nobody behind it. It takes no room.
     async fn the_next_list_begins_while_the_one_before_is_writing(world: &World) {
-        let ledger = AuctionLedger::new(world.connect(8).await).clock(ManualClock::new(super::start()));
-        // No bid is slow: what begins, begins because the auction was handed over.
-        let ledger = ledger.group_commit(GroupCommit::new().slow(Duration::from_secs(600)).lists(1));
+        let ledger = one_list_at_a_time(world).await;
         charge(&ledger, &["ann", "bob"], 100_000).await?;
         let (auction, other) = (open(&ledger).await?, open(&ledger).await?);
         let bid = |user: &'static str, amount: i64| ledger.place_bid(auction, user, amount.into()).into_future();
-        // Whoever bids locks and judges, and cannot write.
-        let held = world.db().begin().await?;
-        held.execute_unprepared("LOCK TABLE al_bid IN SHARE MODE").await?;
+        let held = hold_bids(world).await?;
         ledger.drain().await;
         let mut crowd = ledger.cancel(other).into_future();
         assert!(poll_immediate(&mut crowd).await.is_none());
@@ -86,13 +97,11 @@ on_postgres! {
     /// The list that handed over fails when it writes; whoever was behind it has begun. Each gets an answer that is true.
     async fn a_list_that_fails_after_it_handed_over_is_tried_again_behind_the_next(world: &World) {
         super::failures::refuse_150(world).await?;
-        let ledger = AuctionLedger::new(world.connect(8).await).clock(ManualClock::new(super::start()));
-        let ledger = ledger.group_commit(GroupCommit::new().slow(Duration::from_secs(600)).lists(1));
+        let ledger = one_list_at_a_time(world).await;
         charge(&ledger, &["ann", "bob"], 100_000).await?;
         let (auction, other) = (open(&ledger).await?, open(&ledger).await?);
         let bid = |user: &'static str, amount: i64| ledger.place_bid(auction, user, amount.into()).into_future();
-        let held = world.db().begin().await?;
-        held.execute_unprepared("LOCK TABLE al_bid IN SHARE MODE").await?;
+        let held = hold_bids(world).await?;
         ledger.drain().await;
         let mut crowd = ledger.cancel(other).into_future();
         assert!(poll_immediate(&mut crowd).await.is_none());
@@ -117,12 +126,10 @@ on_postgres! {
 
     /// The next list looks for its keys while the one before is writing them, and cannot see them.
     async fn whoever_is_behind_knows_the_keys_that_are_being_written(world: &World) {
-        let ledger = AuctionLedger::new(world.connect(8).await).clock(ManualClock::new(super::start()));
-        let ledger = ledger.group_commit(GroupCommit::new().slow(Duration::from_secs(600)).lists(1));
+        let ledger = one_list_at_a_time(world).await;
         charge(&ledger, &["ann"], 100_000).await?;
         let (auction, other) = (open(&ledger).await?, open(&ledger).await?);
-        let held = world.db().begin().await?;
-        held.execute_unprepared("LOCK TABLE al_bid IN SHARE MODE").await?;
+        let held = hold_bids(world).await?;
         ledger.drain().await;
         let mut crowd = ledger.cancel(other).into_future();
         assert!(poll_immediate(&mut crowd).await.is_none());
@@ -140,13 +147,11 @@ on_postgres! {
 
     /// Another process writes the key after the list has looked for it.
     async fn whoever_waits_for_another_process_knows_the_keys_that_it_has_written(world: &World) {
-        let ledger = AuctionLedger::new(world.connect(8).await).clock(ManualClock::new(super::start()));
-        let ledger = ledger.group_commit(GroupCommit::new().slow(Duration::from_secs(600)).lists(1));
+        let ledger = one_list_at_a_time(world).await;
         let another = AuctionLedger::new(world.connect(1).await).clock(ManualClock::new(super::start()));
         charge(&ledger, &["ann"], 100_000).await?;
         let (auction, other) = (open(&ledger).await?, open(&ledger).await?);
-        let held = world.db().begin().await?;
-        held.execute_unprepared("LOCK TABLE al_bid IN SHARE MODE").await?;
+        let held = hold_bids(world).await?;
         let mut bid = keyed(&another, auction, 100);
         let waits = wait_until_they_wait(world.db(), 1);
         futures::future::select(&mut bid, Box::pin(waits)).await;
@@ -166,13 +171,11 @@ on_postgres! {
     /// The list before fails, and another process writes as many commands as it would have.
     async fn whoever_is_behind_a_list_that_fails_knows_the_keys_of_another_process(world: &World) {
         super::failures::refuse_150(world).await?;
-        let ledger = AuctionLedger::new(world.connect(8).await).clock(ManualClock::new(super::start()));
-        let ledger = ledger.group_commit(GroupCommit::new().slow(Duration::from_secs(600)).lists(1));
+        let ledger = one_list_at_a_time(world).await;
         let another = AuctionLedger::new(world.connect(1).await).clock(ManualClock::new(super::start()));
         charge(&ledger, &["ann", "bob"], 100_000).await?;
         let (auction, other) = (open(&ledger).await?, open(&ledger).await?);
-        let held = world.db().begin().await?;
-        held.execute_unprepared("LOCK TABLE al_bid IN SHARE MODE").await?;
+        let held = hold_bids(world).await?;
         ledger.drain().await;
         let mut crowd = ledger.cancel(other).into_future();
         assert!(poll_immediate(&mut crowd).await.is_none());
