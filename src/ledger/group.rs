@@ -290,9 +290,9 @@ impl Group {
         runtime: Handle,
     ) -> Result<Place, Error> {
         let (answer, receiver) = oneshot::channel();
-        let waiting = Waiting { number: 0, command: command.clone(), runtime, answer };
         let auction = command.auction;
-        let entered = self.lock().enter(&self.settings, ledger.room(), waiting)?;
+        let waiting = |number| Waiting { number, command: command.clone(), runtime, answer };
+        let entered = self.lock().enter(&self.settings, ledger.room(), auction, waiting)?;
         Ok(match entered {
             Entered::Turn(turn) => Place::Turn(Turn::new(ledger, turn, vec![auction])),
             Entered::InLine(number) => {

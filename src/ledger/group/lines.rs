@@ -96,14 +96,14 @@ impl NextList {
 
 impl Lines {
     /// Gives the turn to whoever finds the auction free, room for a transaction, and nobody who waits for it; and a place in
-    /// line to whoever does not.
+    /// line to whoever does not. Nothing is made for whoever gets no place.
     pub(super) fn enter(
         &mut self,
         settings: &GroupCommit,
         room: Room,
-        waiting: Waiting,
+        auction: AuctionId,
+        waiting: impl FnOnce(u64) -> Waiting,
     ) -> Result<Entered, Error> {
-        let auction = waiting.command.auction;
         let is_free = !self.by_auction.contains_key(&auction);
         if is_free && self.free.is_empty() && self.has(room) {
             let turn = self.begin();
@@ -118,7 +118,7 @@ impl Lines {
         self.waiting = self.waiting.saturating_add(1);
         let line = self.by_auction.entry(auction).or_default();
         let is_next = line.turn.is_none() && line.waiting.is_empty();
-        line.waiting.push_back(Waiting { number, ..waiting });
+        line.waiting.push_back(waiting(number));
         if is_next {
             self.queue(auction);
         }

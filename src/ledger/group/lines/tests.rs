@@ -11,16 +11,18 @@ fn auction(id: i64) -> AuctionId {
     serde_json::from_value(id.into()).unwrap()
 }
 
-fn bid_on(id: i64) -> Waiting {
+fn bid_on(auction: AuctionId, number: u64) -> Waiting {
     let user = Some("ann".into());
-    let command = Command::new(auction(id), user, Wish::Bid(Decimal::TEN));
+    let command = Command::new(auction, user, Wish::Bid(Decimal::TEN));
     let (answer, _) = oneshot::channel();
-    Waiting { number: 0, command, runtime: Handle::current(), answer }
+    Waiting { number, command, runtime: Handle::current(), answer }
 }
 
 impl Lines {
     fn come(&mut self, id: i64) -> Entered {
-        self.enter(&GroupCommit::new(), ROOM, bid_on(id)).unwrap()
+        let auction = auction(id);
+        let waiting = |number| bid_on(auction, number);
+        self.enter(&GroupCommit::new(), ROOM, auction, waiting).unwrap()
     }
 
     fn turn(&mut self, id: i64) -> TurnId {
