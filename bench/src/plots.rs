@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use plotters::coord::combinators::BindKeyPoints;
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 
@@ -81,9 +82,12 @@ fn curves(
     let least = all().map(|point| point.1).fold(most, f64::min) / 1.5;
     let area = SVGBackend::new(file, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
-    let mut chart = chart(&area, section, (0.9..1200.0).log_scale(), (least..most).log_scale())?;
+    let callers = all().map(|point| point.0).collect();
+    let x = (0.9..1200.0).log_scale().with_key_points(callers);
+    let y = (least..most).log_scale().with_key_points(ticks(least, most));
+    let mut chart = chart(&area, section, x, y)?;
     let mut mesh = chart.configure_mesh();
-    mesh.x_label_formatter(&whole).y_label_formatter(&whole);
+    mesh.x_label_formatter(&whole).y_label_formatter(&short);
     mesh.x_desc("callers").y_desc(what).draw()?;
     for ((kind, points), colour) in series.into_iter().zip(COLOURS) {
         chart
@@ -137,8 +141,20 @@ fn bars(file: &Path, section: &Section) -> Result<(), Failure> {
     Ok(())
 }
 
+/// 1, 2, 5, 10, 20, 50 and so on, as far as they are on the axis.
+fn ticks(least: f64, most: f64) -> Vec<f64> {
+    let decades = (-3..9).map(|power| 10_f64.powi(power));
+    let all = decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|step| step * decade));
+    all.filter(|tick| (least..=most).contains(tick)).collect()
+}
+
 fn whole(number: &f64) -> String {
     format!("{number:.0}")
+}
+
+/// With as many digits as it takes.
+fn short(number: &f64) -> String {
+    format!("{}", (number * 1000.0).round() / 1000.0)
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
