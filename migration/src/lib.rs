@@ -35,6 +35,7 @@ mod lock;
 mod m20261123_000001_create_ledger;
 mod m20261127_000002_add_house_rules;
 mod m20261130_000003_add_relay;
+mod m20261201_000004_order_keys;
 mod statements;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -62,7 +63,7 @@ use crate::lock::Command;
 ///         all
 ///     }
 /// }
-/// assert_eq!(HostMigrator::migrations().len(), 3);
+/// assert_eq!(HostMigrator::migrations().len(), 4);
 /// ```
 #[must_use]
 pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
@@ -70,6 +71,7 @@ pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         Box::new(m20261123_000001_create_ledger::Migration),
         Box::new(m20261127_000002_add_house_rules::Migration),
         Box::new(m20261130_000003_add_relay::Migration),
+        Box::new(m20261201_000004_order_keys::Migration),
     ]
 }
 

@@ -12,7 +12,7 @@ use sea_orm_migration::{
 )]
 pub(crate) async fn all_or_nothing(
     db: &SchemaManagerConnection<'_>,
-    statements: &[&str],
+    statements: &[impl AsRef<str> + Sync],
 ) -> Result<(), DbErr> {
     let transaction = db.begin().await?;
     each(&transaction, statements).await?;
@@ -20,9 +20,12 @@ pub(crate) async fn all_or_nothing(
 }
 
 /// Runs the statements one by one: sent together, MySQL would stop at the first.
-pub(crate) async fn each(db: &impl ConnectionTrait, statements: &[&str]) -> Result<(), DbErr> {
+pub(crate) async fn each(
+    db: &impl ConnectionTrait,
+    statements: &[impl AsRef<str> + Sync],
+) -> Result<(), DbErr> {
     for statement in statements {
-        db.execute_unprepared(statement).await?;
+        db.execute_unprepared(statement.as_ref()).await?;
     }
     Ok(())
 }

@@ -86,17 +86,17 @@ impl Once {
     }
 }
 
-/// Whose key, and which.
+/// Which key, and whose: in the order of the table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
-    scope: Vec<u8>,
     key: Vec<u8>,
+    scope: Vec<u8>,
 }
 
 impl Place {
     fn is_at(&self) -> SimpleExpr {
-        let scope = key::Column::Scope.eq(self.scope.clone());
-        scope.and(key::Column::IdempotencyKey.eq(self.key.clone()))
+        let key = key::Column::IdempotencyKey.eq(self.key.clone());
+        key.and(key::Column::Scope.eq(self.scope.clone()))
     }
 }
 
@@ -215,7 +215,7 @@ impl Slot {
             self.operation.get().into(),
             clock.expression(dialect),
         ]);
-        let place = [key::Column::Scope, key::Column::IdempotencyKey];
+        let place = [key::Column::IdempotencyKey, key::Column::Scope];
         let nothing = OnConflict::columns(place).do_nothing_on([key::Column::Scope]).to_owned();
         let done = uow.execute(insert.on_conflict(nothing)).await?;
         Ok(done.rows_affected() == 1 && dialect.tells_what_it_inserted())
@@ -306,9 +306,9 @@ impl Keys {
         if places.is_empty() {
             return Ok(Self::default());
         }
-        let pair = |place: &Place| [place.scope.clone().into(), place.key.clone().into()];
+        let pair = |place: &Place| [place.key.clone().into(), place.scope.clone().into()];
         let query = Dialect::of(uow.get_database_backend()).rows_at::<key::Entity>(
-            [key::Column::Scope, key::Column::IdempotencyKey],
+            [key::Column::IdempotencyKey, key::Column::Scope],
             places.into_iter().map(pair).collect(),
         );
         let mut keys = BTreeMap::new();

@@ -79,7 +79,7 @@ on_every_backend_bare! {
             for outcome in outcomes {
                 outcome?;
             }
-            assert_eq!(one::<i64>(world.db(), "SELECT COUNT(*) FROM al_migrations").await?, 3, "round {round}");
+            assert_eq!(one::<i64>(world.db(), "SELECT COUNT(*) FROM al_migrations").await?, 4, "round {round}");
             works(world).await?;
             let outcomes = race(2, |index| {
                 let pool = pools[index].clone();

@@ -76,7 +76,7 @@ on_every_backend_bare! {
         store_one_of_each(world).await;
         Appending::up(world.db(), None).await?;
         let known = "SELECT version FROM seaql_migrations ORDER BY version";
-        assert_eq!(all::<String>(world.db(), known).await?, ["m20200101_000001_create_user", "m20261123_000001_create_ledger", "m20261127_000002_add_house_rules", "m20261130_000003_add_relay"]);
+        assert_eq!(all::<String>(world.db(), known).await?, ["m20200101_000001_create_user", "m20261123_000001_create_ledger", "m20261127_000002_add_house_rules", "m20261130_000003_add_relay", "m20261201_000004_order_keys"]);
         Appending::down(world.db(), Some(1)).await?;
         assert_eq!(all::<i64>(world.db(), "SELECT count(*) FROM host_user").await?, [0]);
         Appending::refresh(world.db()).await?;

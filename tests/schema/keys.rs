@@ -1,11 +1,28 @@
 //! Idempotency keys: claimed by INSERT, compared as bytes, forgotten when they are old.
 
 use auction_ledger::unit_of_work::ErrorKind;
-use sea_orm::ConnectionTrait;
+use auction_ledger_migration::{Migrator, MigratorTrait};
+use sea_orm::{ConnectionTrait, DbErr};
 
 use super::By::{Check, Key, Length};
 use super::{accepts, all, bytes, in_words_of, key, refuses};
-use crate::support::{on_every_backend, race};
+use crate::support::{Database, World, on_every_backend, race};
+
+/// The columns of the primary key, in its order.
+async fn primary_key(world: &World) -> Result<Vec<String>, DbErr> {
+    let columns = match world.database() {
+        Database::Sqlite => "SELECT name FROM pragma_table_info('al_key') WHERE pk > 0 ORDER BY pk",
+        Database::Postgres => {
+            "SELECT CAST(column_name AS TEXT) FROM information_schema.key_column_usage
+             WHERE table_name = 'al_key' AND table_schema = current_schema() ORDER BY ordinal_position"
+        }
+        Database::Mariadb => {
+            "SELECT column_name FROM information_schema.key_column_usage
+             WHERE table_name = 'al_key' AND table_schema = database() ORDER BY ordinal_position"
+        }
+    };
+    all(world.db(), columns).await
+}
 
 on_every_backend! {
     async fn a_key_is_claimed_once(world: &World) {
@@ -56,5 +73,27 @@ on_every_backend! {
             "DELETE FROM al_key WHERE at < 9".to_owned(),
         ]).await;
         assert_eq!(all::<i64>(world.db(), "SELECT at FROM al_key").await?, [9]);
+    }
+
+    async fn keys_survive_a_new_order(world: &World) {
+        let keys = async || all::<Vec<u8>>(world.db(), "SELECT idempotency_key FROM al_key ORDER BY scope, idempotency_key").await;
+        assert_eq!(primary_key(world).await?, ["idempotency_key", "scope"]);
+        Migrator::down(world.db(), Some(1)).await?;
+        assert_eq!(primary_key(world).await?, ["scope", "idempotency_key"]);
+        accepts(world, [key().with("scope", "X'41'"), key().with("idempotency_key", "X'41'"), key()]).await;
+        let stored = keys().await?;
+        assert_eq!(stored.len(), 3);
+
+        Migrator::up(world.db(), None).await?;
+        assert_eq!(primary_key(world).await?, ["idempotency_key", "scope"]);
+        assert_eq!(keys().await?, stored);
+        refuses(world, [
+            (key(), Key("al_key_pkey")),
+            (key().with("idempotency_key", "X''"), Check("al_key_key_check")),
+        ]).await;
+
+        Migrator::down(world.db(), Some(1)).await?;
+        assert_eq!(keys().await?, stored);
+        refuses(world, [(key(), Key("al_key_pkey"))]).await;
     }
 }

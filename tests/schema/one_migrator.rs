@@ -23,7 +23,7 @@ on_every_backend_bare! {
             let results = results.await;
             assert!(results.iter().all(Result::is_ok), "round {round}: {results:?}");
             assert_complete(&objects(world).await?);
-            assert_eq!(all::<i64>(world.db(), "SELECT count(*) FROM al_migrations").await?, [3]);
+            assert_eq!(all::<i64>(world.db(), "SELECT count(*) FROM al_migrations").await?, [4]);
             Migrator::reset(&processes[round % processes.len()]).await?;
         }
     }
