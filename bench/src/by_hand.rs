@@ -17,6 +17,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::Failure;
+use crate::keys::Keys;
 use crate::load::{Answer, Target};
 use crate::ours::Market;
 
@@ -24,7 +25,7 @@ use crate::ours::Market;
 pub struct ByHand {
     pub db: DatabaseConnection,
     pub market: Market,
-    pub key: bool,
+    pub keys: Keys,
     /// A row of the host's own in the same transaction.
     pub note: bool,
 }
@@ -34,7 +35,7 @@ impl Target for ByHand {
         async move {
             let auction = self.market.auction(random) as i64 + 1;
             let bidder = self.market.bidder(random);
-            let key = self.key.then(|| Uuid::from_u128(fastrand::u128(..)));
+            let key = self.keys.next();
             let transaction = self.db.begin().await?;
             if self.note {
                 let insert = format!("INSERT INTO note (auction_id) VALUES ({auction})");

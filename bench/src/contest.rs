@@ -8,6 +8,7 @@ use auction_ledger::{AuctionLedger, GroupCommit};
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 
 use crate::database::{self, Databases, Engine, Pool};
+use crate::keys::Keys;
 use crate::load::{Load, Target};
 use crate::options::Options;
 use crate::ours::{Bidding, Market, Pick};
@@ -51,7 +52,7 @@ pub struct Contestant {
     pub zipf: bool,
     /// Callers, clients, processes or sweepers.
     pub callers: usize,
-    pub key: bool,
+    pub keys: Keys,
     /// Whether the database is half a millisecond away.
     pub far: bool,
     pub pool: Pool,
@@ -77,7 +78,7 @@ impl Contestant {
             shape,
             zipf: false,
             callers,
-            key: true,
+            keys: Keys::Random,
             far: false,
             pool: Pool::default(),
             price: None,
@@ -91,7 +92,12 @@ impl Contestant {
     }
 
     pub fn without_key(mut self) -> Self {
-        self.key = false;
+        self.keys = Keys::None;
+        self
+    }
+
+    pub fn keys_by_time(mut self) -> Self {
+        self.keys = Keys::ByTime;
         self
     }
 
@@ -287,16 +293,16 @@ impl Bench {
         let ledger = AuctionLedger::new(db.clone());
         let alone = || ledger.clone().group_commit(GroupCommit::off());
         let market = Market::new(contestant.shape, contestant.pick(), contestant.price);
-        let (db, key) = (db.clone(), contestant.key);
+        let (db, keys) = (db.clone(), contestant.keys);
         let target: Arc<dyn Target> = match contestant.peer {
-            Peer::Ours => Arc::new(Bidding { ledger, market, key }),
+            Peer::Ours => Arc::new(Bidding { ledger, market, keys }),
             Peer::Relayed => {
-                return relayed::run(ledger, (market, key), load, url).await;
+                return relayed::run(ledger, (market, keys), load, url).await;
             }
-            Peer::Alone => Arc::new(Bidding { ledger: alone(), market, key }),
-            Peer::ByHand => Arc::new(by_hand::ByHand { db, market, key, note: false }),
-            Peer::ByHandWithNote => Arc::new(by_hand::ByHand { db, market, key, note: true }),
-            Peer::Within => Arc::new(within::Within { ledger, market, key }),
+            Peer::Alone => Arc::new(Bidding { ledger: alone(), market, keys }),
+            Peer::ByHand => Arc::new(by_hand::ByHand { db, market, keys, note: false }),
+            Peer::ByHandWithNote => Arc::new(by_hand::ByHand { db, market, keys, note: true }),
+            Peer::Within => Arc::new(within::Within { ledger, market, keys }),
             Peer::Storm => return ends::storms(ledger, load, contestant.shape).await,
             Peer::StormAlone => return ends::storms(alone(), load, contestant.shape).await,
             Peer::Settle => return ends::settle(ledger, load.callers).await,
@@ -305,6 +311,7 @@ impl Bench {
                     (contestant.shape, contestant.callers, load.measured);
                 let warmup = Duration::from_secs(1);
                 let zipf = contestant.zipf;
+                let key = keys != Keys::None;
                 let run = floor::Run { shape, zipf, clients, key, warmup, measured };
                 return floor::run(&self.databases.servers, url, run).await;
             }

@@ -57,6 +57,7 @@ pub async fn connect(url: &str, pool: Pool) -> Result<DatabaseConnection, Failur
             .busy_timeout(Duration::from_secs(60))
             .pragma("journal_mode", "WAL")
             .pragma("synchronous", "FULL")
+            .pragma("wal_autocheckpoint", "10000")
     });
     Ok(Database::connect(options).await?)
 }

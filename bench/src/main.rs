@@ -32,6 +32,7 @@ mod database;
 mod django;
 mod ends;
 mod floor;
+mod keys;
 mod load;
 mod machine;
 mod options;

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use auction_ledger::{AuctionId, AuctionLedger, Currency, Error};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use uuid::Uuid;
 
 use crate::Failure;
+use crate::keys::Keys;
 use crate::load::{Answer, Target};
 use crate::world::{DecimalOf, START_PRICE, Shape, user};
 
@@ -79,7 +79,7 @@ impl Market {
 pub struct Bidding {
     pub ledger: AuctionLedger,
     pub market: Market,
-    pub key: bool,
+    pub keys: Keys,
 }
 
 impl Target for Bidding {
@@ -87,13 +87,13 @@ impl Target for Bidding {
         async move {
             let auction = self.market.auction(random);
             let bidder = user(self.market.bidder(random));
-            let key = self.key.then(|| Uuid::from_u128(fastrand::u128(..)).to_string());
+            let key = self.keys.next();
             let id = AuctionId::from(auction as i64 + 1);
             // Last, so that few overtake it.
             let amount = Currency::EUR.decimal_of(self.market.amount(auction));
             let mut bid = self.ledger.place_bid(id, bidder, amount);
             if let Some(key) = key {
-                bid = bid.key(key);
+                bid = bid.key(key.to_string());
             }
             answer(bid.await)
         }

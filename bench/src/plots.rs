@@ -82,7 +82,8 @@ fn curves(
     let least = all().map(|point| point.1).fold(most, f64::min) / 1.5;
     let area = SVGBackend::new(file, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
-    let callers = all().map(|point| point.0).collect();
+    let callers =
+        series.iter().take(1).flat_map(|(_, points)| points).map(|point| point.0).collect();
     let x = (0.9..1200.0).log_scale().with_key_points(callers);
     let y = (least..most).log_scale().with_key_points(ticks(least, most));
     let mut chart = chart(&area, section, x, y)?;

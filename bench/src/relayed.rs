@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::Failure;
 use crate::database::{self, Pool};
+use crate::keys::Keys;
 use crate::load::{self, Load};
 use crate::ours::{Bidding, Market};
 use crate::statistics::Sample;
@@ -25,7 +26,7 @@ impl EventSink for Nothing {
 /// Measures the bids, and says how far the relay is behind when they end.
 pub async fn run(
     ledger: AuctionLedger,
-    (market, key): (Market, bool),
+    (market, keys): (Market, Keys),
     load: Load,
     url: &str,
 ) -> Result<Sample, Failure> {
@@ -35,7 +36,7 @@ pub async fn run(
     let (stop, stopped) = oneshot::channel::<()>();
     let running = relay.clone();
     let running = tokio::spawn(async move { running.run(async move { _ = stopped.await }).await });
-    let sample = load::run(Arc::new(Bidding { ledger, market, key }), load).await?;
+    let sample = load::run(Arc::new(Bidding { ledger, market, keys }), load).await?;
     let lag = relay.lag().await?;
     _ = stop.send(());
     let relayed = running.await?;

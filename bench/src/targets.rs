@@ -42,11 +42,11 @@ impl Measured<'_> {
         Some(self.rate(section, first)? / self.rate(section, second)?)
     }
 
-    /// The same, against the better of one bid a transaction with many connections and with one.
-    fn against_alone(&self, section: &str) -> Option<f64> {
-        let in_order = self.rate(section, "alone, in order").unwrap_or(0.0);
-        let alone = self.rate(section, "alone").unwrap_or(0.0).max(in_order);
-        (alone > 0.0).then(|| self.rate(section, "ours").map(|ours| ours / alone))?
+    /// The same, against the best of one bid a transaction with many connections and with few.
+    fn against_alone(&self, section: &str, ours: &str) -> Option<f64> {
+        let all = ["alone", "alone, in order", "alone, in order, keys by time"];
+        let alone = all.into_iter().filter_map(|name| self.rate(section, name)).reduce(f64::max)?;
+        Some(self.rate(section, ours)? / alone)
     }
 
     /// The median latency of the first in that of the second.
@@ -104,16 +104,19 @@ impl Measured<'_> {
     }
 
     fn beside_ourselves(&self) -> Vec<Target> {
+        let (ours, by_time) = ("ours", "ours, keys by time");
         let alone = [
-            ("far", "0.5 ms away", 50.0),
-            ("mariadb", "MariaDB", 10.0),
-            ("sqlite", "SQLite", 10.0),
+            ("far", ours, "0.5 ms away", 50.0),
+            ("mariadb", ours, "MariaDB", 10.0),
+            ("mariadb", by_time, "MariaDB, keys by time", 10.0),
+            ("sqlite", ours, "SQLite", 10.0),
+            ("sqlite", by_time, "SQLite, keys by time", 10.0),
         ];
-        let alone = alone.map(|(section, place, goal)| {
+        let alone = alone.map(|(section, ours, place, goal)| {
             let what = format!(
-                "one auction, 256 callers, {place}: throughput, times one bid a transaction (the better of its two)"
+                "one auction, 256 callers, {place}: throughput, times one bid a transaction (the best of its ways)"
             );
-            at_least(what, self.against_alone(section), goal)
+            at_least(what, self.against_alone(section, ours), goal)
         });
         let mut all: Vec<Target> = alone.into();
         all.push(at_most(

@@ -6,9 +6,9 @@ use auction_ledger::{AuctionId, AuctionLedger, Currency, Error};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use sea_orm::ConnectionTrait;
-use uuid::Uuid;
 
 use crate::Failure;
+use crate::keys::Keys;
 use crate::load::{Answer, Target};
 use crate::ours::{Market, answer};
 use crate::world::{DecimalOf, user};
@@ -17,7 +17,7 @@ use crate::world::{DecimalOf, user};
 pub struct Within {
     pub ledger: AuctionLedger,
     pub market: Market,
-    pub key: bool,
+    pub keys: Keys,
 }
 
 impl Target for Within {
@@ -25,7 +25,7 @@ impl Target for Within {
         async move {
             let auction = self.market.auction(random);
             let bidder: Arc<str> = user(self.market.bidder(random)).into();
-            let key = self.key.then(|| Uuid::from_u128(fastrand::u128(..)).to_string());
+            let key = self.keys.next().map(|key| key.to_string());
             let id = AuctionId::from(auction as i64 + 1);
             let done = self.ledger.atomic(async |uow| {
                 let insert = format!("INSERT INTO note (auction_id) VALUES ({id})");
