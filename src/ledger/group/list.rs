@@ -261,3 +261,6 @@ impl CarriedOut for List {
         Ok(Self { outcomes: outcomes.collect(), written })
     }
 }
+
+#[cfg(test)]
+mod tests;
