@@ -380,6 +380,24 @@ on_every_backend! {
         assert_eq!(settled, [good], "the auction behind the failing one is settled");
     }
 
+    /// Auctions are looked for by hundreds.
+    async fn a_hundred_that_fail_hide_none_behind_them(world: &World) {
+        let (ledger, clock) = house(world).await?;
+        charge(&ledger, &["ann"], 1_000).await?;
+        for _ in 0..100 {
+            let failing = ledger.open_auction("rich", "a thing", terms().ends_at(just_before_the_end())).await?.id;
+            ledger.place_bid(failing, "ann", 10.into()).await?;
+        }
+        let good = open(&ledger, terms()).await?;
+        ledger.place_bid(good, "ann", 30.into()).await?;
+        fill(world, "rich").await?;
+        clock.set(end());
+        let sweep = ledger.settle_due(200).await?;
+        assert_eq!(sweep.failed.len(), 100);
+        assert_eq!(sweep.settled.iter().map(|done| done.auction).collect::<Vec<_>>(), [good]);
+        assert!(!sweep.more);
+    }
+
     async fn a_sweep_takes_the_earliest_end_first_and_says_whether_there_is_more(world: &World) {
         let (ledger, clock) = house(world).await?;
         let later = open(&ledger, terms()).await?;
