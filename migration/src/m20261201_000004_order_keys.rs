@@ -2,7 +2,10 @@
 //!
 //! Ordered by their users, the keys of one moment are all over the table, and where a table lies in the order of its primary key,
 //! on `SQLite` and `MariaDB`, each is written to a page of its own. Keys that begin with the time are beside each other now, and
-//! random ones lie as they did. The table is written anew, so on a large one forget old keys first.
+//! random ones lie as they did.
+//!
+//! The table is written anew, on PostgreSQL its index, and whoever has a key waits meanwhile; on `SQLite` whoever writes. So forget
+//! old keys first where there are many. On `SQLite` a view or trigger of the host that names `al_key` must be dropped before.
 
 use async_trait::async_trait;
 use sea_orm_migration::{

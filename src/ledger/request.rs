@@ -129,8 +129,8 @@ macro_rules! request {
             /// free, and a settlement that only says again what has become of the auction uses none. See
             /// [`AuctionLedger::purge_keys`](crate::AuctionLedger::purge_keys) for how long keys are kept.
             ///
-            /// Keys that begin with the time, as UUIDs of version 7 do, are stored beside each other, which costs the database less
-            /// than random ones.
+            /// Keys that begin with the time, as UUIDs of version 7 do, are stored beside each other, which on SQLite costs less than
+            /// random ones.
             #[must_use = "a request does nothing until it is awaited"]
             pub fn key(mut self, key: impl Into<String>) -> Self {
                 self.once().key = Some(key.into());
