@@ -18,8 +18,9 @@
 //! A host with a migrator of its own appends [`migrations()`] to its list. It then keeps them in its own migration table,
 //! and a lock around two processes that migrate at once is its own affair.
 //!
-//! A released migration is never changed: what comes later is a further migration. Going down drops what the migration has
-//! made, with the money in it: settle sealed auctions and collect the house's shares before that of the houses' rules.
+//! A released migration is never changed: what comes later is a further migration. Going down drops the tables and columns
+//! that the migration has made, with the money in them: settle sealed auctions and collect the house's shares before that of the houses'
+//! rules. On `SQLite` the fourth makes `al_key` anew, without indexes and triggers of the host.
 //!
 //! # What the database itself defends
 //!

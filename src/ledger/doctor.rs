@@ -157,7 +157,7 @@ impl Checkup {
 }
 
 impl AuctionLedger {
-    /// Looks at the database that the ledger is on: whether the migrations are complete, whether the CHECKs, the keys and the
+    /// Looks at the database that the ledger is on: whether the tables and columns are there, whether the CHECKs, the keys and the
     /// triggers are there, and whether the settings keep what a commit promises. No money moves, and nothing is written.
     ///
     /// Run it when the host starts, and do not serve while [`is_healthy`](Checkup::is_healthy) is false.

@@ -86,7 +86,7 @@ impl Once {
     }
 }
 
-/// Which key, and whose: in the order of the table.
+/// Which key, and whose: in the order of SQLite's table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
     key: Vec<u8>,

@@ -75,20 +75,29 @@ on_every_backend! {
         assert_eq!(all::<i64>(world.db(), "SELECT at FROM al_key").await?, [9]);
     }
 
-    /// On SQLite the rows move to another table.
+    /// On SQLite, where the rows move to another table, whatever views the host has.
     async fn keys_survive_a_new_order(world: &World) {
         let keys = async || Books::read(world.db()).await.map(|books| books.keys);
         let row = || key().with("scope", "X'63'").with("request_hash", "X'6464'");
-        assert_eq!(primary_key(world).await?, ["idempotency_key", "scope"]);
+        let by_user = ["scope", "idempotency_key"];
+        let in_order = match world.database() {
+            Database::Sqlite => ["idempotency_key", "scope"],
+            Database::Postgres | Database::Mariadb => by_user,
+        };
+        assert_eq!(primary_key(world).await?, in_order);
+        if world.database() == Database::Sqlite {
+            world.db().execute_unprepared("CREATE VIEW host_keys AS SELECT idempotency_key FROM al_key").await?;
+            world.db().execute_unprepared("CREATE VIEW host_broken AS SELECT num FROM host_thing").await?;
+        }
         Migrator::down(world.db(), Some(1)).await?;
-        assert_eq!(primary_key(world).await?, ["scope", "idempotency_key"]);
+        assert_eq!(primary_key(world).await?, by_user);
         accepts(world, [row().with("idempotency_key", "X'62'").with("answer", "'{}'").with("at", 7), row(), key()]).await;
         let stored = keys().await?;
         assert_eq!(stored.len(), 3);
         assert_eq!(stored.iter().filter(|key| key.answer.is_some() && key.at == 7).count(), 1);
 
         Migrator::up(world.db(), None).await?;
-        assert_eq!(primary_key(world).await?, ["idempotency_key", "scope"]);
+        assert_eq!(primary_key(world).await?, in_order);
         assert_eq!(keys().await?, stored);
         refuses(world, [
             (key(), Key("al_key_pkey")),

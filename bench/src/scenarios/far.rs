@@ -83,7 +83,7 @@ pub async fn engines(bench: &Bench) -> Vec<Section> {
 
 /// Why there are two kinds of keys.
 const BY_TIME: &str = "Keys are random where it is not said otherwise; \"by time\" they are UUIDs of version 7, which are stored beside \
-each other.";
+each other on SQLite.";
 
 fn note(engine: Engine) -> String {
     let own = match engine {

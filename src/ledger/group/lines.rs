@@ -96,7 +96,8 @@ impl NextList {
 
 impl Lines {
     /// Gives the turn to whoever finds the auction free, room for a transaction, and nobody who waits for it; and a place in
-    /// line to whoever does not. Nothing is made for whoever gets no place.
+    /// line to whoever does not. `waiting` makes what waits, for
+    /// whoever gets a place.
     pub(super) fn enter(
         &mut self,
         settings: &GroupCommit,
