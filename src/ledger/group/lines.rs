@@ -96,8 +96,8 @@ impl NextList {
 
 impl Lines {
     /// Gives the turn to whoever finds the auction free, room for a transaction, and nobody who waits for it; and a place in
-    /// line to whoever does not. `waiting` makes what waits, for
-    /// whoever gets a place.
+    /// line to whoever does not. `waiting` is called for whoever gets
+    /// a place, and for nobody else.
     pub(super) fn enter(
         &mut self,
         settings: &GroupCommit,
