@@ -120,13 +120,18 @@ impl Databases {
         match engine {
             Engine::Postgres => {
                 self.administrate(engine, &format!("CREATE DATABASE {to} TEMPLATE {from}")).await?;
-                // So that every contestant begins as far from the next checkpoint.
-                self.administrate(engine, "CHECKPOINT").await?;
+                self.checkpoint().await?;
             }
             Engine::Mariadb => return Err("MariaDB copies no databases".into()),
             Engine::Sqlite => drop(std::fs::copy(self.file(from), self.file(to))?),
         }
         self.url(engine, to)
+    }
+
+    /// So that every contestant on PostgreSQL begins as far from the next checkpoint: a page is logged whole when it is first
+    /// written after one.
+    pub async fn checkpoint(&self) -> Result<(), Failure> {
+        self.administrate(Engine::Postgres, "CHECKPOINT").await
     }
 
     /// Removes a database, whoever is connected to it.

@@ -79,6 +79,7 @@ pub async fn growth(bench: &Bench) -> Result<Vec<Section>, Failure> {
             }
             let contestant = &mut line.contestant;
             contestant.price = Some(price(url).await?);
+            bench.databases.checkpoint().await?;
             let audit = if round + 1 == bench.options.rounds { Audit::Whole } else { Audit::Later };
             match bench.play(contestant, url, audit).await {
                 Ok(sample) => {
