@@ -94,10 +94,11 @@ pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
 ///
 /// - on MySQL and MariaDB with the binary log on, a user without `SUPER` may not create triggers: the error names the remedy,
 ///   `log_bin_trust_function_creators = 1`;
-/// - on MySQL and MariaDB, when another process has kept the lock for two minutes.
+/// - on MySQL and MariaDB, when another process has kept the lock for two minutes;
+/// - when a newer version has migrated this database: its migrations are missing here. Go on with that version, or run `down` with it.
 ///
-/// After an error of `up` the tables it made are gone again. Only a process killed half-way on MySQL or MariaDB leaves (empty)
-/// tables behind, to be dropped by hand.
+/// After an error of `up` the tables it made are gone again. Only a process killed half-way on MySQL or MariaDB leaves empty
+/// tables, and columns without values, behind, to be dropped by hand.
 ///
 /// # Cancel safety
 ///

@@ -108,4 +108,29 @@ on_every_backend! {
         assert_eq!(keys().await?, stored);
         refuses(world, [(key(), Key("al_key_pkey"))]).await;
     }
+
+    /// On SQLite, where a row of the host needs one of the table that is made anew. Nothing is made anew on the servers.
+    async fn a_new_order_that_fails_changes_nothing(world: &World) {
+        let keys = async || Books::read(world.db()).await.map(|books| books.keys);
+        Migrator::down(world.db(), Some(1)).await?;
+        accepts(world, [key()]).await;
+        let stored = keys().await?;
+        if world.database() == Database::Sqlite {
+            for statement in [
+                "CREATE TABLE host_call (scope BLOB, key BLOB, FOREIGN KEY (scope, key) REFERENCES al_key (scope, idempotency_key))",
+                "INSERT INTO host_call SELECT scope, idempotency_key FROM al_key",
+            ] {
+                world.db().execute_unprepared(statement).await?;
+            }
+            let error = Migrator::up(world.db(), None).await.expect_err("the host needs the row");
+            assert!(error.to_string().contains("FOREIGN KEY"), "{error}");
+            let left = "SELECT name FROM sqlite_master WHERE name = 'al_key_before'";
+            assert_eq!(all::<String>(world.db(), left).await?, [""; 0]);
+            assert_eq!(primary_key(world).await?, ["scope", "idempotency_key"]);
+            assert_eq!(keys().await?, stored);
+            world.db().execute_unprepared("DELETE FROM host_call").await?;
+        }
+        Migrator::up(world.db(), None).await?;
+        assert_eq!(keys().await?, stored);
+    }
 }
