@@ -248,15 +248,19 @@ impl Group {
     }
 
     /// Carries a command out, alone if its auction is free.
-    pub(super) async fn carry_out(&self, alone: Alone<'_>, command: &Command) -> Answer {
-        let ledger = alone.ledger;
+    pub(super) async fn carry_out(
+        &self,
+        ledger: &AuctionLedger,
+        name: &'static str,
+        command: &Command,
+    ) -> Answer {
         // In the task of a list nobody would know that it is nested, and both would wait for each other.
         ledger.unit_of_work().require_outermost()?;
         // Whoever is asked about is asked once, so the key is claimed before.
         let asks = ledger.gatekeeper.asks();
-        let alone = alone.writing_keys(command.once.key.is_some() && !asks);
-        // Boxed, since most wait in line and never need it: it is large.
+        // Boxed, as its turn is, since most wait in line and never need it: it is large.
         let run = async || {
+            let alone = Alone::new(ledger, name).writing_keys(command.once.key.is_some() && !asks);
             let run = async |uow: &UnitOfWork| match asks {
                 true => command.claim_and_execute(uow, ledger).await,
                 false => {
@@ -270,12 +274,12 @@ impl Group {
         let grouped = self.settings.commands > 0 && !asks;
         let done = match Handle::try_current() {
             Ok(runtime) if grouped => match self.enter(ledger, command, runtime)? {
-                Place::InLine(in_line) => {
+                Place::InLine(mut in_line) => {
                     tracing::debug!(%command.auction, "a command waits in line");
                     let deadline = command.deadline.unwrap_or(self.settings.deadline);
                     return in_line.answer(deadline).await;
                 }
-                Place::Turn(turn) => turn.watch(run().boxed()).await,
+                Place::Turn(turn) => async { turn.watch(run().boxed()).await }.boxed().await,
             },
             _ => run().boxed().await,
         };
@@ -288,15 +292,14 @@ impl Group {
         ledger: &AuctionLedger,
         command: &Command,
         runtime: Handle,
-    ) -> Result<Place, Error> {
-        let (answer, receiver) = oneshot::channel();
+    ) -> Result<Place<'_>, Error> {
         let auction = command.auction;
-        let waiting = |number| Waiting { number, command: command.clone(), runtime, answer };
-        let entered = self.lock().enter(&self.settings, ledger.room(), auction, waiting)?;
+        let come = || (command.clone(), runtime);
+        let entered = self.lock().enter(&self.settings, ledger.room(), auction, come)?;
         Ok(match entered {
-            Entered::Turn(turn) => Place::Turn(Turn::new(ledger, turn, vec![auction])),
-            Entered::InLine(number) => {
-                let in_line = InLine { group: self.clone(), auction, number, receiver };
+            Entered::Turn(turn) => Place::Turn(Box::new(Turn::new(ledger, turn, vec![auction]))),
+            Entered::InLine { number, receiver } => {
+                let in_line = InLine { group: self, auction, number, receiver };
                 self.start(ledger);
                 Place::InLine(in_line)
             }
@@ -342,9 +345,9 @@ impl AuctionLedger {
     }
 }
 
-enum Place {
-    Turn(Turn),
-    InLine(InLine),
+enum Place<'a> {
+    Turn(Box<Turn>),
+    InLine(InLine<'a>),
 }
 
 /// A list that has not begun. A runtime that has ended begins none: whoever waits is told.
@@ -372,15 +375,15 @@ impl Drop for Begin {
 }
 
 /// A place in the line of an auction.
-struct InLine {
-    group: Group,
+struct InLine<'a> {
+    group: &'a Group,
     auction: AuctionId,
     number: u64,
     receiver: oneshot::Receiver<Answer>,
 }
 
-impl InLine {
-    async fn answer(mut self, deadline: Duration) -> Answer {
+impl InLine<'_> {
+    async fn answer(&mut self, deadline: Duration) -> Answer {
         let answer = match tokio::time::timeout(deadline, &mut self.receiver).await {
             Ok(answer) => answer,
             Err(_) => match self.leave() {
@@ -405,7 +408,7 @@ impl InLine {
     }
 }
 
-impl Drop for InLine {
+impl Drop for InLine<'_> {
     fn drop(&mut self) {
         self.leave();
     }

@@ -73,8 +73,9 @@ macro_rules! command {
 
             /// Carries it out without a unit of work of the host.
             async fn alone(&self) -> Result<$output, crate::error::Error> {
-                let alone = crate::ledger::request::Alone::new(self.ledger, stringify!($verb));
-                self.ledger.group.carry_out(alone, &self.command).await.and_then($answer)
+                let name = stringify!($verb);
+                let answer = self.ledger.group.carry_out(self.ledger, name, &self.command).await;
+                answer.and_then($answer)
             }
         }
     };

@@ -207,10 +207,11 @@ impl Settle<'_> {
 
     /// Carries it out without a unit of work of the host.
     async fn alone(&self) -> Result<Settlement, Error> {
-        let alone = || Alone::new(self.ledger, "Settle");
-        match self.ledger.group.carry_out(alone(), &self.command).await {
+        let name = "Settle";
+        match self.ledger.group.carry_out(self.ledger, name, &self.command).await {
             Err(error) if is_over(&error) => {
-                let done = alone().carry_out(async |uow| self.run(uow).await).await?;
+                let alone = Alone::new(self.ledger, name);
+                let done = alone.carry_out(async |uow| self.run(uow).await).await?;
                 Ok(done.value)
             }
             outcome => settlement(outcome?),

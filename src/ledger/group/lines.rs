@@ -73,10 +73,10 @@ pub(super) struct Room {
     pub(super) slow: Option<Duration>,
 }
 
-/// What whoever comes gets: the turn, or a number in line.
+/// What whoever comes gets: the turn, or a number in line and where the answer will come.
 pub(super) enum Entered {
     Turn(TurnId),
-    InLine(u64),
+    InLine { number: u64, receiver: oneshot::Receiver<Answer> },
 }
 
 /// The commands that are carried out next, and their auctions.
@@ -96,14 +96,13 @@ impl NextList {
 
 impl Lines {
     /// Gives the turn to whoever finds the auction free, room for a transaction, and nobody who waits for it; and a place in
-    /// line to whoever does not. `waiting` is called for whoever gets
-    /// a place, and for nobody else.
+    /// line to whoever does not. `come` says what is wanted, and who drives it, of whoever gets a place, and of nobody else.
     pub(super) fn enter(
         &mut self,
         settings: &GroupCommit,
         room: Room,
         auction: AuctionId,
-        waiting: impl FnOnce(u64) -> Waiting,
+        come: impl FnOnce() -> (Command, Handle),
     ) -> Result<Entered, Error> {
         let is_free = !self.by_auction.contains_key(&auction);
         if is_free && self.free.is_empty() && self.has(room) {
@@ -114,16 +113,18 @@ impl Lines {
         if self.waiting >= settings.waiting {
             return Err(Error::Overloaded { waiting: self.waiting });
         }
+        let (command, runtime) = come();
+        let (answer, receiver) = oneshot::channel();
         let number = self.numbers;
         self.numbers = number.wrapping_add(1);
         self.waiting = self.waiting.saturating_add(1);
         let line = self.by_auction.entry(auction).or_default();
         let is_next = line.turn.is_none() && line.waiting.is_empty();
-        line.waiting.push_back(waiting(number));
+        line.waiting.push_back(Waiting { number, command, runtime, answer });
         if is_next {
             self.queue(auction);
         }
-        Ok(Entered::InLine(number))
+        Ok(Entered::InLine { number, receiver })
     }
 
     /// Leaves the line: how many waited, if there was still time.

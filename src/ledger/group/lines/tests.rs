@@ -1,6 +1,5 @@
 use rust_decimal::Decimal;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 use super::*;
 use crate::ledger::batch::Wish;
@@ -11,31 +10,28 @@ fn auction(id: i64) -> AuctionId {
     serde_json::from_value(id.into()).unwrap()
 }
 
-fn bid_on(auction: AuctionId, number: u64) -> Waiting {
+fn bid_on(auction: AuctionId) -> (Command, Handle) {
     let user = Some("ann".into());
-    let command = Command::new(auction, user, Wish::Bid(Decimal::TEN));
-    let (answer, _) = oneshot::channel();
-    Waiting { number, command, runtime: Handle::current(), answer }
+    (Command::new(auction, user, Wish::Bid(Decimal::TEN)), Handle::current())
 }
 
 impl Lines {
     fn come(&mut self, id: i64) -> Entered {
         let auction = auction(id);
-        let waiting = |number| bid_on(auction, number);
-        self.enter(&GroupCommit::new(), ROOM, auction, waiting).unwrap()
+        self.enter(&GroupCommit::new(), ROOM, auction, || bid_on(auction)).unwrap()
     }
 
     fn turn(&mut self, id: i64) -> TurnId {
         match self.come(id) {
             Entered::Turn(turn) => turn,
-            Entered::InLine(_) => panic!("auction {id} is not free"),
+            Entered::InLine { .. } => panic!("auction {id} is not free"),
         }
     }
 
     fn wait(&mut self, id: i64) -> u64 {
         match self.come(id) {
             Entered::Turn(_) => panic!("auction {id} is free"),
-            Entered::InLine(number) => number,
+            Entered::InLine { number, .. } => number,
         }
     }
 
@@ -183,4 +179,16 @@ async fn whoever_is_behind_a_turn_is_told_what_it_writes() {
     lines.end(next.turn, &[auction(1)]);
     let next = lines.next_list(&GroupCommit::new(), ROOM, false).unwrap();
     assert!(next.ahead.is_empty(), "they have ended");
+}
+
+/// Who is shed is many, when it matters what each costs.
+#[tokio::test]
+async fn nothing_is_copied_of_a_command_that_gets_no_place() {
+    let mut lines = Lines::default();
+    lines.turn(1);
+    lines.wait(1);
+    let settings = GroupCommit::new().waiting(1);
+    let shed = lines.enter(&settings, ROOM, auction(1), || panic!("nobody needs it"));
+    assert!(matches!(shed, Err(Error::Overloaded { waiting: 1 })));
+    assert_eq!(lines.waiting, 1);
 }
