@@ -128,8 +128,7 @@ impl Databases {
         self.url(engine, to)
     }
 
-    /// So that every contestant on PostgreSQL begins as far from the next checkpoint: a page is logged whole when it is first
-    /// written after one.
+    /// So that a turn on PostgreSQL begins right after a checkpoint: a page is logged whole when it is first written after one.
     pub async fn checkpoint(&self) -> Result<(), Failure> {
         self.administrate(Engine::Postgres, "CHECKPOINT").await
     }

@@ -95,10 +95,10 @@ pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
 /// - on MySQL and MariaDB with the binary log on, a user without `SUPER` may not create triggers: the error names the remedy,
 ///   `log_bin_trust_function_creators = 1`;
 /// - on MySQL and MariaDB, when another process has kept the lock for two minutes;
-/// - when a newer version has migrated this database: its migrations are missing here. Go on with that version, or run `down` with it.
+/// - when a newer version has migrated this database, whose migrations are missing here: use that version, or go `down` with it first.
 ///
-/// After an error of `up` the tables it made are gone again. Only a process killed half-way on MySQL or MariaDB leaves empty
-/// tables, and columns without values, behind, to be dropped by hand.
+/// After an error of `up` nothing is left of the migration that failed; on MySQL and MariaDB those before it stay, and are recorded.
+/// Only a process killed half-way there leaves empty tables behind, and columns at their default, to be dropped by hand.
 ///
 /// # Cancel safety
 ///

@@ -279,7 +279,7 @@ impl Group {
                     let deadline = command.deadline.unwrap_or(self.settings.deadline);
                     return in_line.answer(deadline).await;
                 }
-                Place::Turn(turn) => async { turn.watch(run().boxed()).await }.boxed().await,
+                Place::Turn(turn) => turn.watch(run().boxed()).boxed().await,
             },
             _ => run().boxed().await,
         };

@@ -224,7 +224,7 @@ impl<T> CarriedOut for Done<T> {
 /// A commit that got no answer is looked up: the verb answers with what has become of it. Where that cannot be found out it
 /// says so, and nothing is sent again, with a key neither: the answer of another attempt would hide that nobody knows.
 pub(super) struct Alone<'a> {
-    pub(super) ledger: &'a AuctionLedger,
+    ledger: &'a AuctionLedger,
     name: &'static str,
     lock_timeout: Option<Duration>,
     /// Whether it writes keys that may stand there already.

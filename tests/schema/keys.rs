@@ -2,11 +2,13 @@
 
 use auction_ledger::unit_of_work::ErrorKind;
 use auction_ledger_migration::{Migrator, MigratorTrait};
+use sea_orm::sea_query::{DynIden, IntoIden};
 use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm_migration::MigrationTrait;
 
 use super::By::{Check, Key, Length};
 use super::{accepts, all, bytes, in_words_of, key, refuses};
-use crate::support::{Books, Database, World, on_every_backend, race};
+use crate::support::{Books, Database, Schema, TestResult, World, on_every_backend, race, run};
 
 /// The columns of the primary key, in its order.
 async fn primary_key(world: &World) -> Result<Vec<String>, DbErr> {
@@ -108,29 +110,57 @@ on_every_backend! {
         assert_eq!(keys().await?, stored);
         refuses(world, [(key(), Key("al_key_pkey"))]).await;
     }
+}
 
-    /// On SQLite, where a row of the host needs one of the table that is made anew. Nothing is made anew on the servers.
-    async fn a_new_order_that_fails_changes_nothing(world: &World) {
-        let keys = async || Books::read(world.db()).await.map(|books| books.keys);
-        Migrator::down(world.db(), Some(1)).await?;
-        accepts(world, [key()]).await;
-        let stored = keys().await?;
-        if world.database() == Database::Sqlite {
-            for statement in [
-                "CREATE TABLE host_call (scope BLOB, key BLOB, FOREIGN KEY (scope, key) REFERENCES al_key (scope, idempotency_key))",
-                "INSERT INTO host_call SELECT scope, idempotency_key FROM al_key",
-            ] {
-                world.db().execute_unprepared(statement).await?;
-            }
-            let error = Migrator::up(world.db(), None).await.expect_err("the host needs the row");
-            assert!(error.to_string().contains("FOREIGN KEY"), "{error}");
-            let left = "SELECT name FROM sqlite_master WHERE name = 'al_key_before'";
-            assert_eq!(all::<String>(world.db(), left).await?, [""; 0]);
-            assert_eq!(primary_key(world).await?, ["scope", "idempotency_key"]);
-            assert_eq!(keys().await?, stored);
-            world.db().execute_unprepared("DELETE FROM host_call").await?;
-        }
-        Migrator::up(world.db(), None).await?;
+/// A host's migrator that has the ledger's migrations among its own: SeaORM opens no transaction for it on SQLite.
+struct Appended;
+
+impl MigratorTrait for Appended {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        auction_ledger_migration::migrations()
+    }
+
+    fn migration_table_name() -> DynIden {
+        "al_migrations".into_iden()
+    }
+}
+
+/// On SQLite, where a row of the host refers to one of the table that is made anew.
+mod a_new_order_that_fails_changes_nothing {
+    use super::{Database, Schema, run};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sqlite() {
+        run(Database::Sqlite, Schema::Migrated, module_path!(), async |world| {
+            super::a_new_order_that_fails_changes_nothing(world).await
+        })
+        .await;
+    }
+}
+
+async fn a_new_order_that_fails_changes_nothing(world: &World) -> TestResult {
+    let keys = async || Books::read(world.db()).await.map(|books| books.keys);
+    let execute = async |statement| world.db().execute_unprepared(statement).await;
+    accepts(world, [key()]).await;
+    let stored = keys().await?;
+    execute(
+        "CREATE TABLE host_call (scope BLOB, key BLOB,
+         FOREIGN KEY (scope, key) REFERENCES al_key (scope, idempotency_key))",
+    )
+    .await?;
+    Migrator::down(world.db(), Some(1)).await?;
+    execute("INSERT INTO host_call SELECT scope, idempotency_key FROM al_key").await?;
+    for failed in [Migrator::up(world.db(), None).await, Appended::up(world.db(), None).await] {
+        let error = failed.expect_err("the host refers to the row");
+        assert!(error.to_string().contains("FOREIGN KEY"), "{error}");
+        let left = "SELECT name FROM sqlite_master WHERE name = 'al_key_before'";
+        assert_eq!(all::<String>(world.db(), left).await?, [""; 0]);
+        assert_eq!(primary_key(world).await?, ["scope", "idempotency_key"]);
         assert_eq!(keys().await?, stored);
     }
+    execute("DELETE FROM host_call").await?;
+    Appended::up(world.db(), None).await?;
+    assert_eq!(primary_key(world).await?, ["idempotency_key", "scope"]);
+    assert_eq!(keys().await?, stored);
+    Ok(())
 }

@@ -57,6 +57,16 @@ on_every_backend_bare! {
         }
     }
 
+    /// A newer version has been here.
+    async fn a_migration_that_is_not_known_is_an_error(world: &World) {
+        Migrator::up(world.db(), None).await?;
+        let newer = "INSERT INTO al_migrations (version, applied_at) VALUES ('m99990101_000099_newer', 1)";
+        world.db().execute_unprepared(newer).await?;
+        let error = Migrator::up(world.db(), None).await.expect_err("it is not known");
+        assert!(error.to_string().contains("m99990101_000099_newer"), "{error}");
+        assert_complete(&objects(world).await?);
+    }
+
     /// SeaORM's own name of the table, with a migration in it that the ledger has never heard of.
     async fn the_hosts_table_of_migrations_is_left_alone(world: &World) {
         let db = world.db();

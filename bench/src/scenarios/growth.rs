@@ -124,7 +124,6 @@ async fn fill(url: &str, book: &Book) -> Result<(), Failure> {
         bids(&db, book.bids).await?;
     }
     db.execute_unprepared("VACUUM ANALYZE").await?;
-    db.execute_unprepared("CHECKPOINT").await?;
     crate::ours::audit(&auction_ledger::AuctionLedger::new(db.clone())).await?;
     db.close().await?;
     Ok(())

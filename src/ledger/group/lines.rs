@@ -96,7 +96,7 @@ impl NextList {
 
 impl Lines {
     /// Gives the turn to whoever finds the auction free, room for a transaction, and nobody who waits for it; and a place in
-    /// line to whoever does not. `come` says what is wanted, and who drives it, of whoever gets a place, and of nobody else.
+    /// line to whoever does not. `come` makes what is kept of whoever waits, and is called for nobody else.
     pub(super) fn enter(
         &mut self,
         settings: &GroupCommit,

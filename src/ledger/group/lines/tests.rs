@@ -181,7 +181,7 @@ async fn whoever_is_behind_a_turn_is_told_what_it_writes() {
     assert!(next.ahead.is_empty(), "they have ended");
 }
 
-/// Who is shed is many, when it matters what each costs.
+/// When commands are shed they are many, so each must be cheap.
 #[tokio::test]
 async fn nothing_is_copied_of_a_command_that_gets_no_place() {
     let mut lines = Lines::default();
