@@ -9,7 +9,7 @@ use super::{
     accepts, act, all, auction, bid, entry, house, in_words_of, key, refuses, sealed_bid,
     store_one_of_each, wallet,
 };
-use crate::support::{Database, Schema, TestResult, World, on_every_backend, run};
+use crate::support::{Database, on_every_backend, on_sqlite};
 
 on_every_backend! {
     async fn what_must_be_there_is_never_null(world: &World) {
@@ -56,52 +56,41 @@ on_every_backend! {
     }
 }
 
-/// SQLite stores what it is given, whatever the type of the column.
-mod a_column_keeps_its_type {
-    use super::{Database, Schema, run};
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn sqlite() {
-        run(Database::Sqlite, Schema::Migrated, module_path!(), async |world| {
-            super::a_column_keeps_its_type(world).await
-        })
-        .await;
-    }
-}
-
-async fn a_column_keeps_its_type(world: &World) -> TestResult {
-    store_one_of_each(world).await;
-    let mut wrong = Vec::new();
-    for row in [wallet(), auction(), bid(), act(), entry(), key(), house(), sealed_bid()] {
-        // Neither the number nor the key of the row that is there.
-        let row = match row.table {
-            "al_wallet" => row.with("owner", "X'62'"),
-            "al_key" => row.with("scope", "X'62'"),
-            "al_auction" => row.with("start_price", 11),
-            "al_house" => row.with("auction_id", 99),
-            "al_sealed_bid" => row.with("wallet_id", 99),
-            _ => row.with("seq", 99),
-        };
-        for (column, _) in row.cells.clone() {
-            let declared = format!(
-                "SELECT type FROM pragma_table_info('{}') WHERE name = '{column}'",
-                row.table
-            );
-            let values: &[&str] = match all::<String>(world.db(), &declared).await?[0].as_str() {
-                "BLOB" => &["'0123456789abcdef'", "1", "1.5"],
-                "BIGINT" | "SMALLINT" => &["1.5", "'word'", "X'41'", "1e30"],
-                _ => &["X'41'"],
+on_sqlite! {
+    /// SQLite stores what it is given, whatever the type of the column.
+    async fn a_column_keeps_its_type(world: &World) {
+        store_one_of_each(world).await;
+        let mut wrong = Vec::new();
+        for row in [wallet(), auction(), bid(), act(), entry(), key(), house(), sealed_bid()] {
+            // Neither the number nor the key of the row that is there.
+            let row = match row.table {
+                "al_wallet" => row.with("owner", "X'62'"),
+                "al_key" => row.with("scope", "X'62'"),
+                "al_auction" => row.with("start_price", 11),
+                "al_house" => row.with("auction_id", 99),
+                "al_sealed_bid" => row.with("wallet_id", 99),
+                _ => row.with("seq", 99),
             };
-            for value in values {
-                let sql =
-                    in_words_of(Database::Sqlite, &row.clone().with(column, value).to_string());
-                match world.db().execute_unprepared(&sql).await {
-                    Err(error) if error.to_string().contains(&format!("typeof({column})")) => {}
-                    other => wrong.push(format!("{sql}\n    {other:?}")),
+            for (column, _) in row.cells.clone() {
+                let declared = format!(
+                    "SELECT type FROM pragma_table_info('{}') WHERE name = '{column}'",
+                    row.table
+                );
+                let values: &[&str] = match all::<String>(world.db(), &declared).await?[0].as_str() {
+                    "BLOB" => &["'0123456789abcdef'", "1", "1.5"],
+                    "BIGINT" | "SMALLINT" => &["1.5", "'word'", "X'41'", "1e30"],
+                    _ => &["X'41'"],
+                };
+                for value in values {
+                    let sql =
+                        in_words_of(Database::Sqlite, &row.clone().with(column, value).to_string());
+                    match world.db().execute_unprepared(&sql).await {
+                        Err(error) if error.to_string().contains(&format!("typeof({column})")) => {}
+                        other => wrong.push(format!("{sql}\n    {other:?}")),
+                    }
                 }
             }
         }
+        assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     }
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-    Ok(())
 }

@@ -8,7 +8,7 @@ use sea_orm_migration::MigrationTrait;
 
 use super::By::{Check, Key, Length};
 use super::{accepts, all, bytes, in_words_of, key, refuses};
-use crate::support::{Books, Database, Schema, TestResult, World, on_every_backend, race, run};
+use crate::support::{Books, Database, World, on_every_backend, on_sqlite, race};
 
 /// The columns of the primary key, in its order.
 async fn primary_key(world: &World) -> Result<Vec<String>, DbErr> {
@@ -125,42 +125,35 @@ impl MigratorTrait for Appended {
     }
 }
 
-/// On SQLite, where a row of the host refers to one of the table that is made anew.
-mod a_new_order_that_fails_changes_nothing {
-    use super::{Database, Schema, run};
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn sqlite() {
-        run(Database::Sqlite, Schema::Migrated, module_path!(), async |world| {
-            super::a_new_order_that_fails_changes_nothing(world).await
-        })
-        .await;
-    }
-}
-
-async fn a_new_order_that_fails_changes_nothing(world: &World) -> TestResult {
-    let keys = async || Books::read(world.db()).await.map(|books| books.keys);
-    let execute = async |statement| world.db().execute_unprepared(statement).await;
-    accepts(world, [key()]).await;
-    let stored = keys().await?;
-    execute(
-        "CREATE TABLE host_call (scope BLOB, key BLOB,
-         FOREIGN KEY (scope, key) REFERENCES al_key (scope, idempotency_key))",
-    )
-    .await?;
-    Migrator::down(world.db(), Some(1)).await?;
-    execute("INSERT INTO host_call SELECT scope, idempotency_key FROM al_key").await?;
-    for failed in [Migrator::up(world.db(), None).await, Appended::up(world.db(), None).await] {
-        let error = failed.expect_err("the host refers to the row");
-        assert!(error.to_string().contains("FOREIGN KEY"), "{error}");
-        let left = "SELECT name FROM sqlite_master WHERE name = 'al_key_before'";
-        assert_eq!(all::<String>(world.db(), left).await?, [""; 0]);
-        assert_eq!(primary_key(world).await?, ["scope", "idempotency_key"]);
+on_sqlite! {
+    /// On SQLite, where a row of the host refers to one of the table that is made anew.
+    async fn a_new_order_that_fails_changes_nothing(world: &World) {
+        let keys = async || Books::read(world.db()).await.map(|books| books.keys);
+        let execute = async |statement| world.db().execute_unprepared(statement).await;
+        accepts(world, [key()]).await;
+        let stored = keys().await?;
+        execute(
+            "CREATE TABLE host_call (scope BLOB, key BLOB,
+             FOREIGN KEY (scope, key) REFERENCES al_key (scope, idempotency_key))",
+        )
+        .await?;
+        Migrator::down(world.db(), Some(1)).await?;
+        execute("INSERT INTO host_call SELECT scope, idempotency_key FROM al_key").await?;
+        for is_appended in [false, true] {
+            let failed = match is_appended {
+                false => Migrator::up(world.db(), None).await,
+                true => Appended::up(world.db(), None).await,
+            };
+            let error = failed.expect_err("the host refers to the row");
+            assert!(error.to_string().contains("FOREIGN KEY"), "{error}");
+            let left = "SELECT name FROM sqlite_master WHERE name = 'al_key_before'";
+            assert_eq!(all::<String>(world.db(), left).await?, [""; 0]);
+            assert_eq!(primary_key(world).await?, ["scope", "idempotency_key"]);
+            assert_eq!(keys().await?, stored);
+        }
+        execute("DELETE FROM host_call").await?;
+        Appended::up(world.db(), None).await?;
+        assert_eq!(primary_key(world).await?, ["idempotency_key", "scope"]);
         assert_eq!(keys().await?, stored);
     }
-    execute("DELETE FROM host_call").await?;
-    Appended::up(world.db(), None).await?;
-    assert_eq!(primary_key(world).await?, ["idempotency_key", "scope"]);
-    assert_eq!(keys().await?, stored);
-    Ok(())
 }

@@ -95,6 +95,33 @@ macro_rules! tests_with_schema {
     )* };
 }
 
+/// Runs each function on SQLite, in a fresh database that has the tables of the crate: `name` becomes the test `name::sqlite`.
+macro_rules! on_sqlite {
+    ($($tests:tt)*) => { $crate::support::tests_on_sqlite! { Migrated $($tests)* } };
+}
+
+/// The same in an empty database.
+macro_rules! on_sqlite_bare {
+    ($($tests:tt)*) => { $crate::support::tests_on_sqlite! { Bare $($tests)* } };
+}
+
+macro_rules! tests_on_sqlite {
+    ($schema:ident $(
+        $(#[$attribute:meta])*
+        async fn $name:ident($world:ident: &World $(,)?) $body:block
+    )*) => { $(
+        $crate::support::test_body! { [$(#[$attribute])*] $name $world $body }
+
+        mod $name {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                use $crate::support::{Database, Schema, run};
+                run(Database::Sqlite, Schema::$schema, module_path!(), async |world| super::$name(world).await).await;
+            }
+        }
+    )* };
+}
+
 macro_rules! test_body {
     ([$(#[$attribute:meta])*] $name:ident $world:ident $body:block) => {
         $(#[$attribute])*
@@ -110,4 +137,7 @@ macro_rules! test_body {
     };
 }
 
-pub(crate) use {on_every_backend, on_every_backend_bare, test_body, tests_with_schema};
+pub(crate) use {
+    on_every_backend, on_every_backend_bare, on_sqlite, on_sqlite_bare, test_body, tests_on_sqlite,
+    tests_with_schema,
+};

@@ -7,10 +7,10 @@ use sea_orm::{ConnectionTrait, DbErr, EntityTrait, TransactionTrait};
 use tokio::time::timeout;
 
 use super::{
-    Failure, Log, NOTHING, Stored, assert_clean, insert, number, numbers, on_postgres, on_sqlite,
-    pool, slow, things,
+    Failure, Log, NOTHING, Stored, assert_clean, insert, number, numbers, on_postgres, pool, slow,
+    things,
 };
-use crate::support::on_every_backend_bare;
+use crate::support::{on_every_backend_bare, on_sqlite_bare};
 
 on_every_backend_bare! {
     /// H1, H2, H3: `Ok(7)` with the row on SQLite, `Ok(7)` without it on PostgreSQL, and Django's callbacks in both.
@@ -265,7 +265,7 @@ on_postgres! {
     }
 }
 
-on_sqlite! {
+on_sqlite_bare! {
     /// SQLite keeps the transaction open when it refuses COMMIT: the pool must not get it back that way.
     async fn a_foreign_key_refused_at_commit_leaves_a_clean_connection(world: &World) {
         let db = things(world).await?;

@@ -9,10 +9,10 @@ use sea_orm::{
 
 use super::locks::{items, while_locked};
 use super::{
-    Failure, Stored, backend_id, insert, kill, number, on_mariadb, on_postgres, on_servers,
-    on_sqlite, pool, slow, things,
+    Failure, Stored, backend_id, insert, kill, number, on_mariadb, on_postgres, on_servers, pool,
+    slow, things,
 };
-use crate::support::{Database, on_every_backend_bare};
+use crate::support::{Database, on_every_backend_bare, on_sqlite_bare};
 
 /// The kind of the error that a statement must give.
 async fn kind(connection: &impl ConnectionTrait, sql: &str) -> ErrorKind {
@@ -339,7 +339,7 @@ on_mariadb! {
     }
 }
 
-on_sqlite! {
+on_sqlite_bare! {
     async fn busy_and_serialization_are_told_apart(world: &World) {
         let db = things(world).await?;
         let impatient = pool(world.url(), 2, |options| {

@@ -10,8 +10,8 @@ use sea_orm::{
 };
 use tokio::sync::Notify;
 
-use super::{Failure, Stored, numbers, on_servers, on_sqlite, things};
-use crate::support::{TestResult, World, on_every_backend_bare, race, scale};
+use super::{Failure, Stored, numbers, on_servers, things};
+use crate::support::{TestResult, World, on_every_backend_bare, on_sqlite_bare, race, scale};
 
 #[allow(unreachable_pub, reason = "the derive asks for it")]
 pub(super) mod item {
@@ -355,7 +355,7 @@ on_servers! {
     }
 }
 
-on_sqlite! {
+on_sqlite_bare! {
     async fn nowait_and_skip_locked_are_refused_and_break_nothing(world: &World) {
         items(world, 1).await?;
         things(world).await?;

@@ -302,18 +302,4 @@ macro_rules! on_mariadb {
     )* };
 }
 
-macro_rules! on_sqlite {
-    ($($(#[$attribute:meta])* async fn $name:ident($world:ident: &World $(,)?) $body:block)*) => { $(
-        $crate::support::test_body! { [$(#[$attribute])*] $name $world $body }
-
-        mod $name {
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn sqlite() {
-                use $crate::support::{Database, Schema, run};
-                run(Database::Sqlite, Schema::Bare, module_path!(), async |world| super::$name(world).await).await;
-            }
-        }
-    )* };
-}
-
-use {on_mariadb, on_postgres, on_servers, on_sqlite, test_on_server};
+use {on_mariadb, on_postgres, on_servers, test_on_server};

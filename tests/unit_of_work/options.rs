@@ -14,9 +14,9 @@ use tokio::time::timeout;
 use super::locks::{item, items, while_locked};
 use super::{
     Failure, NOTHING, Stored, assert_clean, drop_at, insert, number, numbers, on_mariadb,
-    on_servers, on_sqlite, pool, stay, text, things,
+    on_servers, pool, stay, text, things,
 };
-use crate::support::{Database, World, on_every_backend_bare};
+use crate::support::{Database, World, on_every_backend_bare, on_sqlite_bare};
 
 const LEVELS: [(IsolationLevel, &str); 4] = [
     (IsolationLevel::ReadUncommitted, "read uncommitted"),
@@ -277,7 +277,7 @@ on_mariadb! {
     }
 }
 
-on_sqlite! {
+on_sqlite_bare! {
     async fn a_statement_timeout_is_refused_before_anything_happens(world: &World) {
         let root = world.db().unit_of_work().statement_timeout(Duration::from_secs(1));
         let refused = root

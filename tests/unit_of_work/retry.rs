@@ -8,8 +8,8 @@ use auction_ledger::unit_of_work::{Atomic, Error, ErrorKind, LockWait, Retry};
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::locks::{item, items, while_locked};
-use super::{Failure, Log, insert, numbers, on_servers, on_sqlite, things};
-use crate::support::on_every_backend_bare;
+use super::{Failure, Log, insert, numbers, on_servers, things};
+use crate::support::{on_every_backend_bare, on_sqlite_bare};
 
 /// How often the closure ran.
 #[derive(Clone, Default)]
@@ -230,7 +230,7 @@ on_servers! {
     }
 }
 
-on_sqlite! {
+on_sqlite_bare! {
     /// There the lock is BEGIN: the closure does not even run, and it is tried again all the same.
     async fn a_busy_database_is_tried_again(world: &World) {
         let db = things(world).await?;
