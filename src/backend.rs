@@ -17,6 +17,8 @@ pub(crate) use detached::Detached;
 pub(crate) use dialect::Dialect;
 pub use error_kind::ErrorKind;
 pub(crate) use pool::pool_id;
-pub(crate) use rows::{Rows, Wanted, padded};
+#[cfg(feature = "postgres")]
+pub(crate) use rows::ArrayColumn;
+pub(crate) use rows::{FromArrays, InsertOrUpdate, Rows, Wanted, Write, padded};
 pub(crate) use setting::deviations;
 pub use setting::{DatabaseSetting, Severity};

@@ -10,12 +10,15 @@
 #[cfg(feature = "postgres")]
 mod arrays;
 
+#[cfg(feature = "postgres")]
+pub(crate) use arrays::ArrayColumn;
+
 use sea_orm::sea_query::{
-    Alias, CaseStatement, Condition, Expr, ExprTrait, Iden, InsertStatement, IntoColumnRef,
-    IntoIden, LockType, Order, Query, SelectStatement, SimpleExpr, SubQueryStatement, TableRef,
-    UpdateStatement,
+    Alias, CaseStatement, CommonTableExpression, Condition, Expr, ExprTrait, Iden, InsertStatement,
+    IntoColumnRef, IntoIden, LockType, Order, Query, SelectStatement, SimpleExpr,
+    SubQueryStatement, TableRef, UpdateStatement, WithClause,
 };
-use sea_orm::{EntityTrait, Iterable, Value};
+use sea_orm::{DbErr, EntityTrait, FromQueryResult, Iterable, QueryResult, Statement, Value};
 
 use super::Dialect;
 
@@ -23,7 +26,8 @@ use super::Dialect;
 #[derive(Debug)]
 pub(crate) struct Rows<E: EntityTrait> {
     columns: Vec<E::Column>,
-    rows: Vec<Vec<Value>>,
+    /// One row behind the other.
+    values: Vec<Value>,
     /// Whether no value of any row is missing, where the table would allow that.
     #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only arrays ask for it"))]
     complete: bool,
@@ -40,8 +44,19 @@ impl<E: EntityTrait> Rows<E>
 where
     E::Column: Iden,
 {
-    pub(crate) fn new(columns: impl IntoIterator<Item = E::Column>, rows: Vec<Vec<Value>>) -> Self {
-        Self { columns: columns.into_iter().collect(), rows, complete: false }
+    pub(crate) fn new<const COLUMNS: usize>(
+        columns: impl IntoIterator<Item = E::Column>,
+        rows: impl Iterator<Item = [Value; COLUMNS]>,
+    ) -> Self {
+        let columns: Vec<_> = columns.into_iter().collect();
+        assert_eq!(columns.len(), COLUMNS, "a row has a value for each column");
+        let mut values = Vec::with_capacity(rows.size_hint().0.saturating_mul(COLUMNS));
+        rows.for_each(|row| values.extend(row));
+        Self { columns, values, complete: false }
+    }
+
+    fn count(&self) -> usize {
+        self.values.len().checked_div(self.columns.len()).unwrap_or_default()
     }
 
     /// No value of any row is missing.
@@ -50,21 +65,24 @@ where
     }
 
     /// Inserts them; nothing if there are none.
-    pub(crate) fn inserts(mut self, dialect: Dialect) -> Vec<InsertStatement> {
-        if let Some(select) = self.arrays(dialect) {
-            let mut insert = self.insert();
-            insert.select_from(select).expect("it has the columns of the rows");
-            return vec![insert];
+    pub(crate) fn inserts(mut self, dialect: Dialect) -> Vec<Write<InsertStatement>> {
+        if let Some(Write { statement: select, arrays }) = self.arrays(dialect) {
+            let mut statement = self.insert();
+            statement.select_from(select).expect("it has the columns of the rows");
+            return vec![Write { statement, arrays }];
         }
         let mut inserts = Vec::new();
-        let mut rows = std::mem::take(&mut self.rows).into_iter().peekable();
-        while rows.peek().is_some() {
+        let mut left = self.count();
+        let mut values = std::mem::take(&mut self.values).into_iter();
+        while left > 0 {
             let mut insert = self.insert();
-            let piece = piece(rows.len());
-            for row in rows.by_ref().take(piece) {
-                insert.values_panic(row.into_iter().map(SimpleExpr::from));
+            let piece = piece(left);
+            left = left.saturating_sub(piece);
+            for _ in 0..piece {
+                let row = values.by_ref().take(self.columns.len());
+                insert.values_panic(row.map(SimpleExpr::from));
             }
-            inserts.push(insert);
+            inserts.push(Write { statement: insert, arrays: Vec::new() });
         }
         inserts
     }
@@ -76,30 +94,97 @@ where
     }
 
     /// Updates those whose first column is that of the row, to the other columns; nothing if there are none.
-    pub(crate) fn updates(mut self, dialect: Dialect) -> Vec<UpdateStatement> {
+    pub(crate) fn updates(mut self, dialect: Dialect) -> Vec<Write<UpdateStatement>> {
         let Some((id, columns)) = self.columns.split_first() else {
             return Vec::new();
         };
         let (id, columns) = (*id, columns.to_vec());
         if let Some(select) = self.arrays(dialect) {
-            return vec![joined::<E>(id, &columns, select)];
+            return vec![select.map(|select| joined::<E>(id, &columns, select))];
         }
-        let rows: Vec<_> = self.rows.iter().map(Vec::as_slice).collect();
-        rows.chunks(UPDATE_PIECE).map(|piece| cases::<E>(id, &columns, piece)).collect()
+        let rows: Vec<_> = self.values.chunks(self.columns.len()).collect();
+        let update =
+            |piece| Write { statement: cases::<E>(id, &columns, piece), arrays: Vec::new() };
+        rows.chunks(UPDATE_PIECE).map(update).collect()
     }
 
     /// The rows as a SELECT from one array for each column, where the database can do that; then it has them.
     #[cfg(feature = "postgres")]
-    fn arrays(&mut self, dialect: Dialect) -> Option<SelectStatement> {
-        if self.rows.len() <= 2 || !dialect.has_arrays() {
+    fn arrays(&mut self, dialect: Dialect) -> Option<Write<SelectStatement>> {
+        if self.count() <= 2 || !dialect.has_arrays() {
             return None;
         }
-        arrays::select::<E>(&self.columns, &mut self.rows, self.complete)
+        arrays::select::<E>(&self.columns, &mut self.values, self.complete)
     }
 
     #[cfg(not(feature = "postgres"))]
-    fn arrays(&mut self, _: Dialect) -> Option<SelectStatement> {
+    fn arrays(&mut self, _: Dialect) -> Option<Write<SelectStatement>> {
         None
+    }
+}
+
+/// A statement that writes rows.
+///
+/// SeaQuery copies every value that it renders, and arrays are long. So the statement has NULL for each of them, and they take
+/// their places, in their order, when it has been rendered.
+#[derive(Debug)]
+pub(crate) struct Write<S> {
+    pub(crate) statement: S,
+    arrays: Vec<Value>,
+}
+
+/// What writes.
+#[derive(Debug)]
+pub(crate) enum InsertOrUpdate {
+    Insert(InsertStatement),
+    Update(UpdateStatement),
+}
+
+impl From<InsertStatement> for InsertOrUpdate {
+    fn from(insert: InsertStatement) -> Self {
+        Self::Insert(insert)
+    }
+}
+
+impl From<UpdateStatement> for InsertOrUpdate {
+    fn from(update: UpdateStatement) -> Self {
+        Self::Update(update)
+    }
+}
+
+impl<S> Write<S> {
+    /// Changes its statement, which keeps its arrays in their order.
+    pub(crate) fn map<T>(self, change: impl FnOnce(S) -> T) -> Write<T> {
+        Write { statement: change(self.statement), arrays: self.arrays }
+    }
+}
+
+impl Write<InsertOrUpdate> {
+    /// Renders it, and along with it others, in one statement.
+    pub(crate) fn render(self, along: Vec<Self>, dialect: Dialect) -> Statement {
+        let (mut with, mut arrays) = (WithClause::new(), Vec::new());
+        let is_alone = along.is_empty();
+        for (index, write) in along.into_iter().enumerate() {
+            let mut expression = CommonTableExpression::new();
+            expression.table_name(format!("write_{index}"));
+            match write.statement {
+                InsertOrUpdate::Insert(insert) => expression.query(insert),
+                InsertOrUpdate::Update(update) => expression.query(update),
+            };
+            with.cte(expression);
+            arrays.extend(write.arrays);
+        }
+        arrays.extend(self.arrays);
+        let backend = dialect.backend();
+        let statement = match self.statement {
+            InsertOrUpdate::Insert(insert) if is_alone => backend.build(&insert),
+            InsertOrUpdate::Insert(insert) => backend.build(&insert.with(with)),
+            InsertOrUpdate::Update(update) if is_alone => backend.build(&update),
+            InsertOrUpdate::Update(update) => backend.build(&update.with(with)),
+        };
+        #[cfg(feature = "postgres")]
+        let statement = arrays::put_in(statement, arrays);
+        statement
     }
 }
 
@@ -170,10 +255,10 @@ where
     E::Column: Iden,
 {
     /// Adds their columns to a SELECT, and locks them, ascending by id.
-    pub(crate) fn lock(self, dialect: Dialect, mut select: SelectStatement) -> SelectStatement {
+    pub(crate) fn lock(self, dialect: Dialect, mut select: SelectStatement) -> Locking {
         #[cfg(feature = "postgres")]
         if dialect.has_arrays() && self.pairs.len() > 2 {
-            return arrays::lock(self, select);
+            return Locking { query: arrays::lock(self, select), as_arrays: true };
         }
         let _ = dialect;
         let Self { id, ids, key: [first, second], pairs } = self;
@@ -184,14 +269,42 @@ where
             SimpleExpr::SubQuery(None, Box::new(SubQueryStatement::SelectStatement(id)))
         };
         let wanted = ids.into_iter().map(SimpleExpr::from).chain(pairs.into_iter().map(id_of));
-        select
+        let query = select
             .columns(E::Column::iter())
             .from(E::default())
             .and_where(Expr::col(id).is_in(padded(wanted.collect())))
             .order_by(id, Order::Asc)
             .lock(LockType::Update)
-            .take()
+            .take();
+        Locking { query, as_arrays: false }
     }
+}
+
+/// A statement that locks rows, and reads them.
+#[derive(Debug)]
+pub(crate) struct Locking {
+    pub(crate) query: SelectStatement,
+    /// Whether all come as one row, with an array for each column.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "others know no arrays"))]
+    as_arrays: bool,
+}
+
+impl Locking {
+    /// The rows out of what the statement has answered.
+    pub(crate) fn read<R: FromArrays>(&self, answer: &[QueryResult]) -> Result<Vec<R>, DbErr> {
+        #[cfg(feature = "postgres")]
+        if self.as_arrays {
+            return answer.first().map_or(Ok(Vec::new()), R::from_arrays);
+        }
+        answer.iter().map(|row| R::from_query_result(row, "")).collect()
+    }
+}
+
+/// A row that can be read with others, out of an array for each column.
+pub(crate) trait FromArrays: FromQueryResult {
+    /// Those of which each column has an array of its name; none where these are NULL.
+    #[cfg(feature = "postgres")]
+    fn from_arrays(arrays: &QueryResult) -> Result<Vec<Self>, DbErr>;
 }
 
 /// Fills a list up to a power of two with its last element, so that lists of many lengths share few prepared statements.

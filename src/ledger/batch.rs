@@ -34,6 +34,7 @@ use tracing::{Instrument, Span};
 use self::fold::{Fold, Folded};
 use super::AuctionLedger;
 use super::canonical::Canonical;
+use super::eligibility;
 use super::group::Handover;
 use super::lock_bid::LoneBid;
 use super::once::{self, KeyUse, Keys, Once, Slot};
@@ -46,7 +47,7 @@ use super::void_bid::Ballots;
 use crate::backend::Dialect;
 use crate::error::{self, Error};
 use crate::id::{AuctionId, UserId, WalletId};
-use crate::rules::{self, Eligibility};
+use crate::rules;
 use crate::unit_of_work::{LockWait, UnitOfWork};
 
 /// What somebody wants of an auction.
@@ -279,7 +280,7 @@ async fn judge_and_write(
     }
     if let Some(lot) = changes.lots.first() {
         way.handover.hand_over(slots.iter().flatten().map(|slot| &slot.place), lot.standing);
-        save::save(uow, &changes).await?;
+        save::save(uow, changes).await?;
     }
     for (command, auction, events) in events {
         let telling = ledger.dispatch.stage(uow, auction, events);
@@ -309,10 +310,10 @@ async fn answer_refused(
 }
 
 /// Every wallet the commands can touch: the bidders', the leaders', and the sellers' where something may be sold.
-fn touched(
+fn touched<'a>(
     lots: &BTreeMap<AuctionId, Lot>,
-    commands: &[Command],
-) -> (BTreeSet<WalletId>, BTreeSet<store::Owner>) {
+    commands: &'a [Command],
+) -> (BTreeSet<WalletId>, BTreeSet<store::Owner<'a>>) {
     let mut wallets = BTreeSet::new();
     let mut owners = BTreeSet::new();
     for command in commands {
@@ -324,7 +325,7 @@ fn touched(
         if may_sell(command.wish, lot) {
             wallets.insert(standing.seller);
         }
-        owners.extend(command.user.clone().map(|user| (user, lot.terms.currency)));
+        owners.extend(command.user.as_ref().map(|user| (user, lot.terms.currency)));
     }
     (wallets, owners)
 }
@@ -355,9 +356,8 @@ fn sealed_bidders<'a>(
         let (Some(lot), Some(user), Wish::Bid(_)) = (lot, &command.user, command.wish) else {
             continue;
         };
-        let owner = (user.clone(), lot.terms.currency);
         // A currency that does not fit is refused with the command.
-        if let Ok(Some(wallet)) = locked.of(&owner) {
+        if let Ok(Some(wallet)) = locked.of((user, lot.terms.currency)) {
             bidders.entry(lot.id).or_insert((lot, BTreeSet::new())).1.insert(wallet);
         }
     }
@@ -380,7 +380,7 @@ struct Ground {
     lots: BTreeMap<AuctionId, Lot>,
     sealed: SealedBids,
     ballots: Ballots,
-    eligibility: BTreeMap<(AuctionId, UserId), Eligibility>,
+    eligibility: eligibility::Answers,
 }
 
 impl Ground {
@@ -410,7 +410,7 @@ impl Ground {
         for (lot, bidders) in sealed_bidders(&lots, commands, &locked) {
             sealed.load_own(uow, lot, &bidders).await?;
         }
-        Ok(Self { locked, lots, sealed, ballots, eligibility: BTreeMap::new() })
+        Ok(Self { locked, lots, sealed, ballots, eligibility: eligibility::Answers::new() })
     }
 }
 

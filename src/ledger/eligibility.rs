@@ -83,6 +83,9 @@ impl fmt::Debug for Gatekeeper {
     }
 }
 
+/// What the host has said: on which auction, of whom.
+pub(super) type Answers = BTreeMap<AuctionId, BTreeMap<UserId, Eligibility>>;
+
 impl Gatekeeper {
     /// Whether there is a check.
     pub(super) fn asks(&self) -> bool {
@@ -95,8 +98,8 @@ impl Gatekeeper {
         uow: &UnitOfWork,
         lots: &BTreeMap<AuctionId, Lot>,
         commands: &[Command],
-    ) -> Result<BTreeMap<(AuctionId, UserId), Eligibility>, Error> {
-        let mut answers = BTreeMap::new();
+    ) -> Result<Answers, Error> {
+        let mut answers = Answers::new();
         let Some(check) = &self.0 else {
             return Ok(answers);
         };
@@ -104,7 +107,8 @@ impl Gatekeeper {
             let (Wish::Bid(_) | Wish::Take(_), Some(user)) = (command.wish, &command.user) else {
                 continue;
             };
-            if let Entry::Vacant(unasked) = answers.entry((command.auction, user.clone())) {
+            let of_auction = answers.entry(command.auction).or_default();
+            if let Entry::Vacant(unasked) = of_auction.entry(user.clone()) {
                 unasked.insert(check.eligibility(uow, command.auction, user).await?);
             }
         }

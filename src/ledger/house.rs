@@ -71,12 +71,12 @@ impl AuctionLedger {
         user: impl Into<UserId>,
         currency: Currency,
     ) -> Result<Decimal, Error> {
-        let owner = (user.into(), currency);
-        owner.0.validate()?;
+        let user = user.into();
+        user.validate()?;
         let mut total = Decimal::ZERO;
         loop {
             let batch = self.retry.atomic(self.unit_of_work().name("CollectHouse"), async |uow| {
-                self.collect_batch(uow, &owner).await
+                self.collect_batch(uow, (&user, currency)).await
             });
             match batch.await?.into_value() {
                 0 => return Ok(total),
@@ -86,7 +86,7 @@ impl AuctionLedger {
     }
 
     /// Collects a batch and says how much it was, in minor units; zero if there was nothing.
-    async fn collect_batch(&self, uow: &UnitOfWork, owner: &store::Owner) -> Result<i64, Error> {
+    async fn collect_batch(&self, uow: &UnitOfWork, owner: store::Owner<'_>) -> Result<i64, Error> {
         let due = house::Entity::find()
             .filter(house::Column::Currency.eq(owner.1.code()))
             .filter(house::Column::Exponent.eq(i16::from(owner.1.exponent())))
@@ -130,7 +130,7 @@ impl AuctionLedger {
             .take();
         uow.execute(&mark).await?;
         let (accounts, entries) = (vec![account], vec![entry]);
-        save::save(uow, &Changes { accounts, entries, ..Changes::default() }).await?;
+        save::save(uow, Changes { accounts, entries, ..Changes::default() }).await?;
         Ok(sum)
     }
 }

@@ -152,6 +152,9 @@ struct Answered {
 /// The version of stored answers that is written. Those before it are read: the first had the command beside each outcome.
 const VERSION: u8 = 2;
 
+/// More bytes than the answer of a bid has, mostly.
+const USUAL_ANSWER: usize = 512;
+
 /// The answer as it is read.
 #[derive(Deserialize)]
 struct Answer {
@@ -238,7 +241,10 @@ impl Slot {
     ) -> Result<Reply, Error> {
         let is_said = outcome.command().is_some_and(|said| said == *command);
         let command = Some(command).filter(|_| !is_said);
-        let answer = serde_json::to_string(&NewAnswer { version: VERSION, command, outcome })
+        let mut answer = Vec::with_capacity(USUAL_ANSWER);
+        serde_json::to_writer(&mut answer, &NewAnswer { version: VERSION, command, outcome })
+            .map_err(|error| Error::damaged(format!("an answer: {error}")))?;
+        let answer = String::from_utf8(answer)
             .map_err(|error| Error::damaged(format!("an answer: {error}")))?;
         Ok(Reply { slot: self.clone(), answer, at })
     }

@@ -120,8 +120,8 @@ impl OpenAuction<'_> {
     async fn carry_out(&self, uow: &UnitOfWork) -> Result<Done<Outcome>, Error> {
         error::title(&self.title)?;
         let terms = self.terms.promise(self.ledger.clock.now(uow).await?)?;
-        let owner = (self.seller.clone(), self.terms.currency());
-        let (seller, now) = store::lock_or_make_wallet(uow, &self.ledger.clock, &owner).await?;
+        let owner = (&self.seller, self.terms.currency());
+        let (seller, now) = store::lock_or_make_wallet(uow, &self.ledger.clock, owner).await?;
         // From here the opening must succeed: every refusal has been given above.
         let standing = Standing::opened(seller.id, &terms, now);
         let row = insert(uow, &self.title, &terms, &standing).await?;
@@ -140,7 +140,7 @@ impl OpenAuction<'_> {
         let outcome = Outcome::Opened(Auction::of(&row, self.seller.clone(), None)?);
         let command = CommandRef::on_auction(self.once.operation, row.id.into(), standing.seq);
         let claimed = self.slot().map(|slot| slot.reply(&outcome, &command, now)).transpose()?;
-        save::save(uow, &Changes { acts: vec![opened], claimed, ..Changes::default() }).await?;
+        save::save(uow, Changes { acts: vec![opened], claimed, ..Changes::default() }).await?;
         let telling = self.tell(uow, &row, &terms, &standing)?;
         Ok(Done { value: outcome, command, telling })
     }

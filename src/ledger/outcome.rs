@@ -231,7 +231,7 @@ async fn lock_place(uow: &UnitOfWork, command: &CommandRef) -> Result<(), Error>
         Place::Wallet { user, currency, .. } => {
             let row = store::owned_by(user, *currency);
             if uow.lock(row.clone(), LockWait::Wait).await?.is_empty() {
-                store::make_wallet(uow, &(user.clone(), *currency)).await?;
+                store::make_wallet(uow, (user, *currency)).await?;
                 uow.lock(row, LockWait::Wait).await?;
             }
         }

@@ -1,13 +1,11 @@
 //! Saving what commands changed: every touched row is written once, on PostgreSQL all of them in one statement.
 
-use sea_orm::sea_query::{
-    CommonTableExpression, Iden, InsertStatement, OnConflict, SubQueryStatement, WithClause,
-};
+use sea_orm::sea_query::{Iden, InsertStatement, OnConflict};
 use sea_orm::{ActiveEnum, ConnectionTrait, EntityTrait, Iterable, Value};
 
 use super::once::Reply;
 use super::store::{Account, Lot};
-use crate::backend::{Dialect, Rows};
+use crate::backend::{Dialect, InsertOrUpdate, Rows, Write};
 use crate::entity::{act, auction, bid, entry, house, key, sealed_bid, wallet};
 use crate::error::Error;
 use crate::money::Amount;
@@ -33,65 +31,38 @@ pub(super) struct Changes {
 }
 
 /// Writes every changed row once: on PostgreSQL in one statement, elsewhere in one for each table.
-pub(super) async fn save(uow: &UnitOfWork, changes: &Changes) -> Result<(), Error> {
+pub(super) async fn save(uow: &UnitOfWork, changes: Changes) -> Result<(), Error> {
     let dialect = Dialect::of(uow.get_database_backend());
-    let lots = Rows::<auction::Entity>::new(LOT, changes.lots.iter().map(lot_values).collect());
-    let accounts = changes.accounts.iter().map(account_values).collect();
+    let lots = Rows::<auction::Entity>::new(LOT, changes.lots.iter().map(lot_values));
+    let accounts = changes.accounts.iter().map(account_values);
     let accounts = Rows::<wallet::Entity>::new(ACCOUNT, accounts);
     let updates = lots.updates(dialect).into_iter().chain(accounts.updates(dialect));
-    let mut writes: Vec<SubQueryStatement> = updates.map(Into::into).collect();
-    let bids = all::<bid::Entity>(changes.bids.iter().map(bid_values)).inserts(dialect);
-    let acts = all::<act::Entity>(changes.acts.iter().map(act_values)).inserts(dialect);
-    let entries = all::<entry::Entity>(changes.entries.iter().map(entry_values)).inserts(dialect);
-    let shares = all::<house::Entity>(changes.shares.iter().map(share_values)).inserts(dialect);
-    let sealed_bids = changes.sealed_bids.iter().map(sealed_bid_values);
-    let sealed_bids = put::<sealed_bid::Entity>(sealed_bids, &SEALED_BID, dialect);
-    let claimed = changes.claimed.iter().map(reply_values);
-    let claimed = put::<key::Entity>(claimed, &REPLY, dialect);
-    let replies = all::<key::Entity>(changes.replies.iter().map(reply_values));
+    let mut writes: Vec<Write<InsertOrUpdate>> =
+        updates.map(|update| update.map(Into::into)).collect();
+    let bids = all::<bid::Entity, _>(changes.bids.into_iter().map(bid_values)).inserts(dialect);
+    let acts = all::<act::Entity, _>(changes.acts.into_iter().map(act_values)).inserts(dialect);
+    let entries =
+        all::<entry::Entity, _>(changes.entries.into_iter().map(entry_values)).inserts(dialect);
+    let shares =
+        all::<house::Entity, _>(changes.shares.into_iter().map(share_values)).inserts(dialect);
+    let sealed_bids = changes.sealed_bids.into_iter().map(sealed_bid_values);
+    let sealed_bids = put::<sealed_bid::Entity, _>(sealed_bids, &SEALED_BID, dialect);
+    let claimed = changes.claimed.into_iter().map(reply_values);
+    let claimed = put::<key::Entity, _>(claimed, &REPLY, dialect);
+    let replies = all::<key::Entity, _>(changes.replies.into_iter().map(reply_values));
     let replies = replies.complete().inserts(dialect);
     let inserts = [bids, acts, entries, shares, sealed_bids, claimed, replies];
-    writes.extend(inserts.into_iter().flatten().map(Into::into));
+    writes.extend(inserts.into_iter().flatten().map(|insert| insert.map(Into::into)));
     let Some(last) = writes.pop() else {
         return Ok(());
     };
     if dialect.writes_in_one_statement() {
-        return send(uow, last, common_tables(writes)).await;
+        uow.execute_raw(last.render(writes, dialect)).await?;
+        return Ok(());
     }
-    for write in writes {
-        send(uow, write, None).await?;
+    for write in writes.into_iter().chain([last]) {
+        uow.execute_raw(write.render(Vec::new(), dialect)).await?;
     }
-    send(uow, last, None).await
-}
-
-/// The writes that go along with another one; `None` if there are none.
-fn common_tables(writes: Vec<SubQueryStatement>) -> Option<WithClause> {
-    let mut with = WithClause::new();
-    let any = !writes.is_empty();
-    for (index, write) in writes.into_iter().enumerate() {
-        let mut expression = CommonTableExpression::new();
-        expression.query(write).table_name(format!("write_{index}"));
-        with.cte(expression);
-    }
-    any.then_some(with)
-}
-
-async fn send(
-    uow: &UnitOfWork,
-    write: SubQueryStatement,
-    with: Option<WithClause>,
-) -> Result<(), Error> {
-    match (write, with) {
-        (SubQueryStatement::UpdateStatement(update), None) => uow.execute(&update).await?,
-        (SubQueryStatement::UpdateStatement(update), Some(with)) => {
-            uow.execute(&update.with(with)).await?
-        }
-        (SubQueryStatement::InsertStatement(insert), None) => uow.execute(&insert).await?,
-        (SubQueryStatement::InsertStatement(insert), Some(with)) => {
-            uow.execute(&insert.with(with)).await?
-        }
-        _ => return Err(Error::damaged("a write is neither an update nor an insert")),
-    };
     Ok(())
 }
 
@@ -116,14 +87,14 @@ const LOT: [auction::Column; 13] = [
     auction::Column::LastAt,
 ];
 
-fn lot_values(lot: &Lot) -> Vec<Value> {
+fn lot_values(lot: &Lot) -> [Value; 13] {
     let standing = &lot.standing;
     let sold = standing.state == AuctionState::Sold;
     let winner = standing.leader.filter(|_| sold);
     // Whoever takes an auction on which nobody can bid has never led.
     let led = lot.terms.ladder.is_some();
     let leader = standing.leader.filter(|_| led);
-    vec![
+    [
         lot.id.get().into(),
         state_row(standing.state).to_value().into(),
         standing.ends_at.get().into(),
@@ -149,8 +120,8 @@ const ACCOUNT: [wallet::Column; 5] = [
     wallet::Column::LastAt,
 ];
 
-fn account_values(account: &Account) -> Vec<Value> {
-    vec![
+fn account_values(account: &Account) -> [Value; 5] {
+    [
         account.id.get().into(),
         account.available.into(),
         account.held.into(),
@@ -160,27 +131,29 @@ fn account_values(account: &Account) -> Vec<Value> {
 }
 
 /// Rows with all columns, in the order of the entity.
-fn all<E: EntityTrait>(rows: impl Iterator<Item = Vec<Value>>) -> Rows<E>
+fn all<E: EntityTrait, const COLUMNS: usize>(
+    rows: impl Iterator<Item = [Value; COLUMNS]>,
+) -> Rows<E>
 where
     E::Column: Iden,
 {
-    Rows::new(E::Column::iter(), rows.collect())
+    Rows::new(E::Column::iter(), rows)
 }
 
 /// Inserts rows, and changes those that are there: an INSERT of several rows that are all there is the UPDATE that every
 /// database can do at once.
-fn put<E: EntityTrait>(
-    rows: impl Iterator<Item = Vec<Value>>,
+fn put<E: EntityTrait, const COLUMNS: usize>(
+    rows: impl Iterator<Item = [Value; COLUMNS]>,
     (key, changed): &([E::Column; 2], &[E::Column]),
     dialect: Dialect,
-) -> Vec<InsertStatement>
+) -> Vec<Write<InsertStatement>>
 where
     E::Column: Iden,
 {
-    let mut inserts = all::<E>(rows).inserts(dialect);
+    let mut inserts = all::<E, _>(rows).inserts(dialect);
     for insert in &mut inserts {
         let update = OnConflict::columns(*key).update_columns(changed.iter().copied()).to_owned();
-        insert.on_conflict(update);
+        insert.statement.on_conflict(update);
     }
     inserts
 }
@@ -191,19 +164,19 @@ const REPLY: ([key::Column; 2], &[key::Column]) = (
     &[key::Column::RequestHash, key::Column::Operation, key::Column::Answer],
 );
 
-fn reply_values(reply: &Reply) -> Vec<Value> {
-    vec![
+fn reply_values(reply: Reply) -> [Value; 6] {
+    [
         reply.scope().into(),
         reply.key().into(),
         reply.hash().into(),
         reply.operation().get().into(),
-        Some(reply.answer.clone()).into(),
+        Some(reply.answer).into(),
         reply.at.get().into(),
     ]
 }
 
-fn bid_values(row: &bid::Model) -> Vec<Value> {
-    vec![
+fn bid_values(row: bid::Model) -> [Value; 9] {
+    [
         row.auction_id.into(),
         row.seq.into(),
         row.operation.into(),
@@ -216,23 +189,23 @@ fn bid_values(row: &bid::Model) -> Vec<Value> {
     ]
 }
 
-fn act_values(row: &act::Model) -> Vec<Value> {
-    vec![
+fn act_values(row: act::Model) -> [Value; 10] {
+    [
         row.auction_id.into(),
         row.seq.into(),
         row.operation.into(),
         row.kind.to_value().into(),
         row.wallet_id.into(),
         row.amount.into(),
-        row.reason.clone().into(),
+        row.reason.into(),
         row.at.into(),
         row.bid_seq.into(),
         row.ends_at.into(),
     ]
 }
 
-fn entry_values(row: &entry::Model) -> Vec<Value> {
-    vec![
+fn entry_values(row: entry::Model) -> [Value; 11] {
+    [
         row.wallet_id.into(),
         row.seq.into(),
         row.operation.into(),
@@ -242,7 +215,7 @@ fn entry_values(row: &entry::Model) -> Vec<Value> {
         row.available_after.into(),
         row.held_after.into(),
         row.auction_id.into(),
-        row.memo.clone().into(),
+        row.memo.into(),
         row.at.into(),
     ]
 }
@@ -258,8 +231,8 @@ const SEALED_BID: ([sealed_bid::Column; 2], &[sealed_bid::Column]) = (
     ],
 );
 
-fn sealed_bid_values(row: &sealed_bid::Model) -> Vec<Value> {
-    vec![
+fn sealed_bid_values(row: sealed_bid::Model) -> [Value; 6] {
+    [
         row.auction_id.into(),
         row.wallet_id.into(),
         row.maximum.into(),
@@ -269,10 +242,10 @@ fn sealed_bid_values(row: &sealed_bid::Model) -> Vec<Value> {
     ]
 }
 
-fn share_values(row: &house::Model) -> Vec<Value> {
-    vec![
+fn share_values(row: house::Model) -> [Value; 7] {
+    [
         row.auction_id.into(),
-        row.currency.clone().into(),
+        row.currency.into(),
         row.exponent.into(),
         row.amount.into(),
         row.operation.into(),

@@ -8,9 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::sea_query::{ExprTrait, OnConflict, Query, SimpleExpr};
-use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, Select,
-};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, Select};
 use uuid::Uuid;
 
 use super::session::{Session, session_facts};
@@ -134,7 +132,7 @@ pub(super) async fn lock_auctions(
 }
 
 /// Whose wallet of which currency.
-pub(super) type Owner = (UserId, Currency);
+pub(super) type Owner<'a> = (&'a UserId, Currency);
 
 /// Wallets under lock, and the time.
 #[derive(Debug)]
@@ -174,19 +172,19 @@ impl Locked {
         touched.map(|account| account.last_at).fold(self.now.max(last_at), Micros::max)
     }
 
-    fn find(&self, (user, currency): &Owner) -> Option<&Account> {
+    fn find(&self, (user, currency): Owner<'_>) -> Option<&Account> {
         let wallets = self.by_owner.get(user)?.iter();
         let mut accounts = wallets.filter_map(|wallet| self.accounts.get(wallet));
         accounts.find(|account| account.currency.code() == currency.code())
     }
 
     /// Whether all these are among them.
-    pub(super) fn covers(&self, ids: &BTreeSet<WalletId>, owners: &BTreeSet<Owner>) -> bool {
+    pub(super) fn covers(&self, ids: &BTreeSet<WalletId>, owners: &BTreeSet<Owner<'_>>) -> bool {
         let mut wallets = ids.iter().map(|id| self.accounts.contains_key(id));
-        wallets.all(|is_locked| is_locked) && owners.iter().all(|owner| self.has(owner))
+        wallets.all(|is_locked| is_locked) && owners.iter().all(|owner| self.has(*owner))
     }
 
-    fn has(&self, owner: &Owner) -> bool {
+    fn has(&self, owner: Owner<'_>) -> bool {
         self.find(owner).is_some()
     }
 
@@ -196,7 +194,7 @@ impl Locked {
     }
 
     /// The wallet of `owner`, if there is one.
-    pub(super) fn of(&self, owner: &Owner) -> Result<Option<WalletId>, Error> {
+    pub(super) fn of(&self, owner: Owner<'_>) -> Result<Option<WalletId>, Error> {
         match self.find(owner) {
             Some(account) if account.currency != owner.1 => {
                 Err(Error::CurrencyMismatch { given: owner.1, stored: account.currency.exponent() })
@@ -212,18 +210,18 @@ pub(super) async fn lock_wallets(
     uow: &UnitOfWork,
     clock: &Clock,
     ids: &BTreeSet<WalletId>,
-    owners: &BTreeSet<Owner>,
+    owners: &BTreeSet<Owner<'_>>,
 ) -> Result<Locked, Error> {
     let dialect = Dialect::of(uow.get_database_backend());
-    let pair = |(user, currency): &Owner| [user.as_bytes().into(), currency.code().into()];
+    let pair = |(user, currency): &Owner<'_>| [user.as_bytes().into(), currency.code().into()];
     let wanted = Wanted::<wallet::Entity> {
         id: wallet::Column::Id,
         ids: ids.iter().map(|id| id.get().into()).collect(),
         key: [wallet::Column::Owner, wallet::Column::Currency],
         pairs: owners.iter().map(pair).collect(),
     };
-    let query = wanted.lock(dialect, session_facts(dialect));
-    let rows = uow.query_all(&query).await.map_err(UnitOfWorkError::of_lock)?;
+    let locking = wanted.lock(dialect, session_facts(dialect));
+    let rows = uow.query_all(&locking.query).await.map_err(UnitOfWorkError::of_lock)?;
     let session = match rows.first() {
         Some(row) => Session::read(row, dialect)?,
         // Nothing to lock, so nothing came along.
@@ -235,13 +233,15 @@ pub(super) async fn lock_wallets(
             )?
         }
     };
-    let accounts = rows.iter().map(|row| {
-        let account = Account::from_row(wallet::Model::from_query_result(row, "")?)?;
+    let wallets: Vec<wallet::Model> = locking.read(&rows)?;
+    let accounts = wallets.into_iter().map(|row| {
+        let account = Account::from_row(row)?;
         Ok((account.id, account))
     });
     let accounts = accounts.collect::<Result<_, Error>>()?;
     let mut locked = Locked::of_accounts(accounts, clock.or(session.now));
-    let missing: Vec<&Owner> = owners.iter().filter(|owner| !locked.has(owner)).collect();
+    let missing: Vec<Owner<'_>> =
+        owners.iter().copied().filter(|owner| !locked.has(*owner)).collect();
     for account in find_hidden(uow, dialect, &session, missing).await? {
         locked.add(account);
     }
@@ -257,7 +257,7 @@ async fn find_hidden(
     uow: &UnitOfWork,
     dialect: Dialect,
     session: &Session,
-    missing: Vec<&Owner>,
+    missing: Vec<Owner<'_>>,
 ) -> Result<Vec<Account>, Error> {
     if missing.is_empty() {
         return Ok(Vec::new());
@@ -277,7 +277,7 @@ async fn find_hidden(
     Ok(Vec::new())
 }
 
-fn is_of((user, currency): &Owner) -> SimpleExpr {
+fn is_of((user, currency): Owner<'_>) -> SimpleExpr {
     let is_theirs = wallet::Column::Owner.eq(user.as_bytes());
     is_theirs.and(wallet::Column::Currency.eq(currency.code()))
 }
@@ -286,9 +286,9 @@ fn is_of((user, currency): &Owner) -> SimpleExpr {
 pub(super) async fn lock_or_make_wallet(
     uow: &UnitOfWork,
     clock: &Clock,
-    owner: &Owner,
+    owner: Owner<'_>,
 ) -> Result<(Account, Micros), Error> {
-    let owners = BTreeSet::from([owner.clone()]);
+    let owners = BTreeSet::from([owner]);
     let mut locked = lock_wallets(uow, clock, &BTreeSet::new(), &owners).await?;
     if locked.accounts.is_empty() {
         make_wallet(uow, owner).await?;
@@ -330,7 +330,10 @@ pub(super) async fn find_wallet<C: ConnectionTrait>(
 }
 
 /// Makes an empty wallet, unless another transaction has just done so.
-pub(super) async fn make_wallet(uow: &UnitOfWork, (user, currency): &Owner) -> Result<(), Error> {
+pub(super) async fn make_wallet(
+    uow: &UnitOfWork,
+    (user, currency): Owner<'_>,
+) -> Result<(), Error> {
     let insert = Query::insert()
         .into_table(wallet::Entity)
         .columns([

@@ -77,14 +77,22 @@ mod optional_outbid {
 
     use super::{Outbid, OutbidInFull};
 
-    #[derive(Serialize, Deserialize)]
+    #[derive(Deserialize)]
     struct One(#[serde(with = "OutbidInFull")] Outbid);
+
+    struct Borrowed<'a>(&'a Outbid);
+
+    impl Serialize for Borrowed<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            OutbidInFull::serialize(self.0, serializer)
+        }
+    }
 
     pub(super) fn serialize<S: Serializer>(
         outbid: &Option<Outbid>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        outbid.clone().map(One).serialize(serializer)
+        outbid.as_ref().map(Borrowed).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(

@@ -199,7 +199,7 @@ impl Deposit<'_> {
         self.transfer.check()?;
         let amount = self.transfer.amount()?;
         let (account, now) =
-            store::lock_or_make_wallet(uow, &self.ledger.clock, &self.transfer.owner).await?;
+            store::lock_or_make_wallet(uow, &self.ledger.clock, self.transfer.owner()).await?;
         let total = account
             .available
             .checked_add(account.held)
@@ -240,15 +240,15 @@ impl Withdraw<'_> {
     async fn carry_out(&self, uow: &UnitOfWork) -> Result<Done<Outcome>, Error> {
         self.transfer.check()?;
         let amount = self.transfer.amount()?;
-        let owners = BTreeSet::from([self.transfer.owner.clone()]);
+        let owners = BTreeSet::from([self.transfer.owner()]);
         let mut locked =
             store::lock_wallets(uow, &self.ledger.clock, &BTreeSet::new(), &owners).await?;
-        let wallet = locked.of(&self.transfer.owner)?;
+        let wallet = locked.of(self.transfer.owner())?;
         let now = locked.now_after(locked.now);
         let account = wallet.and_then(|wallet| locked.accounts.remove(&wallet));
         let available = account.as_ref().map_or(0, |account| account.available);
         let Some(account) = account.filter(|_| amount.minor() <= available) else {
-            let currency = self.transfer.owner.1;
+            let currency = self.transfer.currency;
             let (needed, available) =
                 (currency.decimal(amount), currency.decimal_of_minor(available));
             return Err(Rejection::InsufficientFunds { needed, available }.into());
@@ -272,7 +272,8 @@ fn wallet(outcome: Outcome) -> Result<Wallet, Error> {
 #[derive(Debug)]
 struct Transfer {
     direction: Direction,
-    owner: store::Owner,
+    user: UserId,
+    currency: Currency,
     amount: Decimal,
     memo: Option<String>,
     once: Once,
@@ -287,12 +288,15 @@ enum Direction {
 
 impl Transfer {
     fn new(direction: Direction, user: UserId, currency: Currency, amount: Decimal) -> Self {
-        let owner = (user, currency);
-        Self { direction, owner, amount, memo: None, once: Once::new() }
+        Self { direction, user, currency, amount, memo: None, once: Once::new() }
+    }
+
+    fn owner(&self) -> store::Owner<'_> {
+        (&self.user, self.currency)
     }
 
     fn precheck(&self) -> Result<(), Error> {
-        self.once.precheck(Some(&self.owner.0), || self.check())
+        self.once.precheck(Some(&self.user), || self.check())
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -301,16 +305,15 @@ impl Transfer {
     }
 
     fn slot(&self) -> Option<Slot> {
-        let (user, currency) = &self.owner;
         // Names in the canonical encoding of a request: frozen.
         let verb = match self.direction {
             Direction::In => "deposit",
             Direction::Out => "withdraw",
         };
-        self.once.slot(Some(user), || {
+        self.once.slot(Some(&self.user), || {
             Canonical::of(verb)
-                .text(currency.code())
-                .number(currency.exponent())
+                .text(self.currency.code())
+                .number(self.currency.exponent())
                 .amount(self.amount)
                 .optional(self.memo.as_deref(), Canonical::text)
                 .hash()
@@ -318,8 +321,7 @@ impl Transfer {
     }
 
     fn amount(&self) -> Result<Amount, Error> {
-        self.owner
-            .1
+        self.currency
             .amount(self.amount)
             .map_err(|error| Error::InvalidAmount { what: "amount", error })
     }
@@ -347,8 +349,7 @@ impl Transfer {
         };
         let entry = store::enter(&mut account, &change);
         let outcome = Outcome::Wallet(Wallet::of(&account));
-        let (user, currency) = self.owner.clone();
-        let command = CommandRef::on_wallet(operation, user, currency, entry.seq);
+        let command = CommandRef::on_wallet(operation, self.user.clone(), self.currency, entry.seq);
         let claimed = self.slot().map(|slot| slot.reply(&outcome, &command, at)).transpose()?;
         let changes = Changes {
             accounts: vec![account],
@@ -356,7 +357,7 @@ impl Transfer {
             claimed,
             ..Changes::default()
         };
-        save::save(uow, &changes).await?;
+        save::save(uow, changes).await?;
         Ok(Done::silent(outcome, command))
     }
 }

@@ -8,8 +8,9 @@ use super::{Command, Ground, Wish};
 use crate::entity::{act, entry};
 use crate::error::Error;
 use crate::event::{AuctionEvent, EventKind};
-use crate::id::{AuctionId, OperationId, UserId, WalletId};
+use crate::id::{AuctionId, OperationId, WalletId};
 use crate::ledger::Settlement;
+use crate::ledger::eligibility;
 use crate::ledger::once::{Keys, Slot};
 use crate::ledger::outcome::{CommandRef, Done};
 use crate::ledger::receipt::{self, Accepted, Outcome, Row, VoidedLot};
@@ -36,7 +37,7 @@ pub(super) struct Fold {
     /// The bids of auctions of which some are to be made void.
     ballots: Ballots,
     /// What the host says of whoever bids or buys.
-    eligibility: BTreeMap<(AuctionId, UserId), Eligibility>,
+    eligibility: eligibility::Answers,
     /// What became of the commands before this one.
     outcomes: Vec<Result<Done<Outcome>, Error>>,
     /// Whether anybody is told; if not, most events are not made.
@@ -100,8 +101,8 @@ impl Fold {
         let unknown = Error::UnknownAuction { auction: command.auction };
         let lot = self.lots.get(&command.auction).ok_or(unknown)?.clone();
         let currency = lot.terms.currency;
-        let owner = command.user.clone().map(|user| (user, currency));
-        let wallet = owner.map(|owner| self.locked.of(&owner)).transpose()?.flatten();
+        let owner = command.user.as_ref().map(|user| (user, currency));
+        let wallet = owner.map(|owner| self.locked.of(owner)).transpose()?.flatten();
         let available = wallet
             .and_then(|wallet| self.locked.accounts.get(&wallet))
             .map(|account| account.available);
@@ -366,38 +367,42 @@ impl Fold {
 
     /// What the host says of whoever gives the command; without a check, that they may bid.
     fn eligibility_of(&self, command: &Command) -> Eligibility {
-        let user = command.user.clone();
-        let answer = user.and_then(|user| self.eligibility.get(&(command.auction, user)));
+        let of_auction = self.eligibility.get(&command.auction);
+        let answer = of_auction.zip(command.user.as_ref()).and_then(|(all, user)| all.get(user));
         answer.copied().unwrap_or_default()
     }
 
     /// Goes through the moves without making them: a wallet must be able to hold what it receives, and to give what the
     /// auction says it holds.
     fn rehearse(&self, lot: &Lot, verdict: &Verdict) -> Result<(), Error> {
-        let mut balances = BTreeMap::new();
-        for one in verdict.moves() {
+        for (index, one) in verdict.moves().enumerate() {
             let account = self.locked.accounts.get(&one.wallet);
             let account = account.ok_or_else(|| {
                 Error::damaged(format!("auction {} names wallet {}", lot.id, one.wallet))
             })?;
-            let (available, held) =
-                balances.entry(one.wallet).or_insert((account.available, account.held));
+            // With those before it: a wallet is moved twice at most.
+            let mut moves =
+                verdict.moves().take(index.saturating_add(1)).filter(|of| of.wallet == one.wallet);
             let after =
-                |before: i64, delta: i64| before.checked_add(delta).filter(|after| *after >= 0);
-            match (after(*available, one.available_delta), after(*held, one.held_delta)) {
-                (Some(new_available), Some(new_held)) => {
-                    (*available, *held) = (new_available, new_held)
+                moves.try_fold((account.available, account.held), |(available, held), of| {
+                    let after =
+                        |before: i64, delta| before.checked_add(delta).filter(|now| *now >= 0);
+                    Some((after(available, of.available_delta)?, after(held, of.held_delta)?))
+                });
+            match after {
+                Some((available, held)) if one.kind == MoveKind::Proceeds => {
+                    let total = available.checked_add(held);
+                    if total.is_none_or(|total| total > BALANCE_MAX) {
+                        return Err(self.full(lot).into());
+                    }
                 }
-                _ if one.kind == MoveKind::Proceeds => return Err(self.full(lot).into()),
-                _ => {
+                Some(_) => {}
+                None if one.kind == MoveKind::Proceeds => return Err(self.full(lot).into()),
+                None => {
                     let what =
                         format!("wallet {} does not hold what auction {} says", one.wallet, lot.id);
                     return Err(Error::damaged(what));
                 }
-            }
-            let total = available.checked_add(*held);
-            if one.kind == MoveKind::Proceeds && total.is_none_or(|total| total > BALANCE_MAX) {
-                return Err(self.full(lot).into());
             }
         }
         Ok(())

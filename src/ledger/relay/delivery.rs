@@ -219,7 +219,7 @@ impl Relay {
         };
         let now = self.ledger.clock.now(uow).await?.get();
         let values = |Delivered { row, pause, is_parked, .. }: &Delivered| {
-            vec![
+            [
                 row.auction_id.into(),
                 row.seq.into(),
                 row.told.into(),
@@ -243,12 +243,13 @@ impl Relay {
             relay::Column::ChangedAt,
         ];
         let own: Vec<&Delivered> = all.iter().filter(is_own).collect();
-        let changed = own.iter().map(|delivered| values(delivered)).collect();
+        let changed = own.iter().map(|delivered| values(delivered));
         for mut update in Rows::<relay::Entity>::new(columns, changed).updates(dialect) {
             let is_of_relay =
                 Expr::col((relay::Entity, relay::Column::Relay)).eq(self.name.clone());
-            update.value(relay::Column::Lease, Option::<Uuid>::None).and_where(is_of_relay);
-            uow.execute(&update).await?;
+            let mine = &mut update.statement;
+            mine.value(relay::Column::Lease, Option::<Uuid>::None).and_where(is_of_relay);
+            uow.execute_raw(update.map(Into::into).render(Vec::new(), dialect)).await?;
         }
         Ok(own.iter().map(|delivered| delivered.auction()).collect())
     }
