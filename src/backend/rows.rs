@@ -36,6 +36,10 @@ pub(crate) struct Rows<E: EntityTrait> {
 /// Up to so many rows have a text of their own for each number.
 const FEW: usize = 8;
 
+/// Up to so many rows that are to be locked are told apart one by one, with a text for each number of them.
+#[cfg(feature = "postgres")]
+const FEW_LOCKS: usize = 4;
+
 /// The most rows in one piece of an INSERT, and of an UPDATE, whose work grows with the square.
 const INSERT_PIECE: usize = 128;
 const UPDATE_PIECE: usize = 64;
@@ -257,7 +261,7 @@ where
     /// Adds their columns to a SELECT, and locks them, ascending by id.
     pub(crate) fn lock(self, dialect: Dialect, mut select: SelectStatement) -> Locking {
         #[cfg(feature = "postgres")]
-        if dialect.has_arrays() && self.pairs.len() > 2 {
+        if dialect.has_arrays() && self.ids.len().saturating_add(self.pairs.len()) > FEW_LOCKS {
             return Locking { query: arrays::lock(self, select), as_arrays: true };
         }
         let _ = dialect;
@@ -268,11 +272,13 @@ where
             let id = Query::select().column(id).from(E::default()).and_where(is_it).take();
             SimpleExpr::SubQuery(None, Box::new(SubQueryStatement::SelectStatement(id)))
         };
-        let wanted = ids.into_iter().map(SimpleExpr::from).chain(pairs.into_iter().map(id_of));
+        // Each kind by itself, so that there are few texts.
+        let ids = padded(ids).into_iter().map(SimpleExpr::from);
+        let wanted = ids.chain(padded(pairs).into_iter().map(id_of)).collect::<Vec<_>>();
         let query = select
             .columns(E::Column::iter())
             .from(E::default())
-            .and_where(Expr::col(id).is_in(padded(wanted.collect())))
+            .and_where(Expr::col(id).is_in(wanted))
             .order_by(id, Order::Asc)
             .lock(LockType::Update)
             .take();

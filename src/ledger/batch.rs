@@ -405,7 +405,7 @@ impl Ground {
         wallets.extend(ballots.wallets());
         let locked = match early.filter(|locked| locked.covers(&wallets, &owners)) {
             Some(locked) => locked,
-            None => store::lock_wallets(uow, &ledger.clock, &wallets, &owners).await?,
+            None => store::lock_wallets(uow, ledger, &wallets, &owners).await?,
         };
         for (lot, bidders) in sealed_bidders(&lots, commands, &locked) {
             sealed.load_own(uow, lot, &bidders).await?;

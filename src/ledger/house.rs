@@ -100,7 +100,7 @@ impl AuctionLedger {
         if sum == 0 {
             return Ok(0);
         }
-        let (mut account, now) = store::lock_or_make_wallet(uow, &self.clock, owner).await?;
+        let (mut account, now) = store::lock_or_make_wallet(uow, self, owner).await?;
         let total =
             account.available.checked_add(account.held).and_then(|all| all.checked_add(sum));
         if total.is_none_or(|total| total > BALANCE_MAX) {

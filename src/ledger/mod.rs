@@ -41,6 +41,7 @@ mod terms_row;
 mod view;
 mod void_bid;
 mod wallet;
+mod wallet_ids;
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -75,6 +76,7 @@ pub use self::take::Take;
 pub use self::view::{AuctionView, GetAuctionFor, GetAuctions, GetHolds, Hold};
 pub use self::void_bid::{VoidBid, VoidedBid};
 pub use self::wallet::{Deposit, Wallet, Withdraw};
+use self::wallet_ids::WalletIds;
 
 use self::dispatch::Dispatch;
 use self::eligibility::Gatekeeper;
@@ -129,6 +131,7 @@ pub struct AuctionLedger {
     dispatch: Dispatch,
     gatekeeper: Gatekeeper,
     group: Group,
+    wallet_ids: WalletIds,
 }
 
 impl AuctionLedger {
@@ -144,6 +147,7 @@ impl AuctionLedger {
             dispatch: Dispatch::default(),
             gatekeeper: Gatekeeper::default(),
             group: Group::default(),
+            wallet_ids: WalletIds::default(),
         }
     }
 

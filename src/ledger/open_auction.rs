@@ -121,7 +121,7 @@ impl OpenAuction<'_> {
         error::title(&self.title)?;
         let terms = self.terms.promise(self.ledger.clock.now(uow).await?)?;
         let owner = (&self.seller, self.terms.currency());
-        let (seller, now) = store::lock_or_make_wallet(uow, &self.ledger.clock, owner).await?;
+        let (seller, now) = store::lock_or_make_wallet(uow, self.ledger, owner).await?;
         // From here the opening must succeed: every refusal has been given above.
         let standing = Standing::opened(seller.id, &terms, now);
         let row = insert(uow, &self.title, &terms, &standing).await?;

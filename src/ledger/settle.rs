@@ -254,8 +254,7 @@ impl Settle<'_> {
         price: i64,
     ) -> Result<Sale, Error> {
         let wallets = BTreeSet::from([lot.standing.seller, winner.into()]);
-        let clock = &self.ledger.clock;
-        let locked = store::lock_wallets(uow, clock, &wallets, &BTreeSet::new()).await?;
+        let locked = store::lock_wallets(uow, self.ledger, &wallets, &BTreeSet::new()).await?;
         let user = |wallet: WalletId| {
             let account = locked.accounts.get(&wallet);
             account.map(|account| account.owner.clone()).ok_or_else(|| vanished(wallet.get()))

@@ -12,9 +12,8 @@ use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter,
 use uuid::Uuid;
 
 use super::session::{Session, session_facts};
-use super::terms_row;
+use super::{AuctionLedger, terms_row};
 use crate::backend::{Dialect, Wanted, padded};
-use crate::clock::Clock;
 use crate::entity::{auction, entry, wallet};
 use crate::error::Error;
 use crate::id::{AuctionId, UserId, WalletId};
@@ -206,19 +205,51 @@ impl Locked {
 
 /// Locks wallets, ascending, in one query: those with these ids, and those of these owners. Wallets that do not exist are
 /// left out.
+///
+/// Where a guess was wrong, which is rare, it takes a second query, without guesses; two that meet there can deadlock, and one of
+/// them is tried again.
 pub(super) async fn lock_wallets(
     uow: &UnitOfWork,
-    clock: &Clock,
+    ledger: &AuctionLedger,
     ids: &BTreeSet<WalletId>,
     owners: &BTreeSet<Owner<'_>>,
 ) -> Result<Locked, Error> {
+    let guesses = ledger.wallet_ids.guess(owners.iter().copied());
+    let (mut locked, mut session) = lock_as_guessed(uow, ledger, ids, owners, &guesses).await?;
+    let is_right = guesses.iter().all(|(owner, _)| locked.has(*owner));
+    if !is_right {
+        ledger.wallet_ids.forget(&guesses);
+        (locked, session) = lock_as_guessed(uow, ledger, ids, owners, &[]).await?;
+    }
+    let missing: Vec<Owner<'_>> =
+        owners.iter().copied().filter(|owner| !locked.has(*owner)).collect();
+    for account in find_hidden(uow, &session, missing).await? {
+        locked.add(account);
+    }
+    if !is_right || guesses.len() < owners.len() {
+        ledger.wallet_ids.remember(locked.accounts.values());
+    }
+    Ok(locked)
+}
+
+/// Locks wallets: by their ids, by those that are guessed of their owners, and by their owners where none is guessed. A guess that
+/// is wrong locks nothing, or a stranger's wallet.
+async fn lock_as_guessed(
+    uow: &UnitOfWork,
+    ledger: &AuctionLedger,
+    ids: &BTreeSet<WalletId>,
+    owners: &BTreeSet<Owner<'_>>,
+    guesses: &[(Owner<'_>, WalletId)],
+) -> Result<(Locked, Session), Error> {
     let dialect = Dialect::of(uow.get_database_backend());
+    let guessed: BTreeSet<_> = guesses.iter().map(|(owner, _)| *owner).collect();
+    let ids: BTreeSet<_> = ids.iter().copied().chain(guesses.iter().map(|(_, id)| *id)).collect();
     let pair = |(user, currency): &Owner<'_>| [user.as_bytes().into(), currency.code().into()];
     let wanted = Wanted::<wallet::Entity> {
         id: wallet::Column::Id,
         ids: ids.iter().map(|id| id.get().into()).collect(),
         key: [wallet::Column::Owner, wallet::Column::Currency],
-        pairs: owners.iter().map(pair).collect(),
+        pairs: owners.difference(&guessed).map(pair).collect(),
     };
     let locking = wanted.lock(dialect, session_facts(dialect));
     let rows = uow.query_all(&locking.query).await.map_err(UnitOfWorkError::of_lock)?;
@@ -239,13 +270,7 @@ pub(super) async fn lock_wallets(
         Ok((account.id, account))
     });
     let accounts = accounts.collect::<Result<_, Error>>()?;
-    let mut locked = Locked::of_accounts(accounts, clock.or(session.now));
-    let missing: Vec<Owner<'_>> =
-        owners.iter().copied().filter(|owner| !locked.has(*owner)).collect();
-    for account in find_hidden(uow, dialect, &session, missing).await? {
-        locked.add(account);
-    }
-    Ok(locked)
+    Ok((Locked::of_accounts(accounts, ledger.clock.or(session.now)), session))
 }
 
 /// Looks again for wallets that were not found, where a snapshot may have hidden them: a user who has money is never told
@@ -255,13 +280,13 @@ pub(super) async fn lock_wallets(
 /// is there. If it is not, what was made is removed again.
 async fn find_hidden(
     uow: &UnitOfWork,
-    dialect: Dialect,
     session: &Session,
     missing: Vec<Owner<'_>>,
 ) -> Result<Vec<Account>, Error> {
     if missing.is_empty() {
         return Ok(Vec::new());
     }
+    let dialect = Dialect::of(uow.get_database_backend());
     if dialect.snapshot_in_subqueries() {
         let theirs = padded(missing).into_iter().map(is_of);
         let theirs = wallet::Entity::find().filter(theirs.fold(Condition::any(), Condition::add));
@@ -285,14 +310,14 @@ fn is_of((user, currency): Owner<'_>) -> SimpleExpr {
 /// Locks the wallet of `owner`, and makes it first if there is none.
 pub(super) async fn lock_or_make_wallet(
     uow: &UnitOfWork,
-    clock: &Clock,
+    ledger: &AuctionLedger,
     owner: Owner<'_>,
 ) -> Result<(Account, Micros), Error> {
     let owners = BTreeSet::from([owner]);
-    let mut locked = lock_wallets(uow, clock, &BTreeSet::new(), &owners).await?;
+    let mut locked = lock_wallets(uow, ledger, &BTreeSet::new(), &owners).await?;
     if locked.accounts.is_empty() {
         make_wallet(uow, owner).await?;
-        locked = lock_wallets(uow, clock, &BTreeSet::new(), &owners).await?;
+        locked = lock_wallets(uow, ledger, &BTreeSet::new(), &owners).await?;
     }
     let id = locked
         .of(owner)?

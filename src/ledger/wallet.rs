@@ -199,7 +199,7 @@ impl Deposit<'_> {
         self.transfer.check()?;
         let amount = self.transfer.amount()?;
         let (account, now) =
-            store::lock_or_make_wallet(uow, &self.ledger.clock, self.transfer.owner()).await?;
+            store::lock_or_make_wallet(uow, self.ledger, self.transfer.owner()).await?;
         let total = account
             .available
             .checked_add(account.held)
@@ -241,8 +241,7 @@ impl Withdraw<'_> {
         self.transfer.check()?;
         let amount = self.transfer.amount()?;
         let owners = BTreeSet::from([self.transfer.owner()]);
-        let mut locked =
-            store::lock_wallets(uow, &self.ledger.clock, &BTreeSet::new(), &owners).await?;
+        let mut locked = store::lock_wallets(uow, self.ledger, &BTreeSet::new(), &owners).await?;
         let wallet = locked.of(self.transfer.owner())?;
         let now = locked.now_after(locked.now);
         let account = wallet.and_then(|wallet| locked.accounts.remove(&wallet));

@@ -5,6 +5,7 @@ mod bypass;
 mod callers;
 mod equivalence;
 mod failures;
+mod guesses;
 mod handover;
 mod limits;
 

@@ -168,17 +168,24 @@ where
 {
     let Wanted { id, ids, key, pairs } = wanted;
     let (given, sought, found) = (Alias::new("given"), Alias::new("sought"), Alias::new("found"));
-    let mut id_of = Query::select();
-    id_of.column(id).from(E::default());
-    for column in key {
-        id_of.and_where(Expr::col((E::default(), column)).eq(Expr::col((given.clone(), column))));
+    let mut by_id = Query::select();
+    by_id.expr_as(unnest(ids), id);
+    let mut all = by_id;
+    if !pairs.is_empty() {
+        let mut id_of = Query::select();
+        id_of.column(id).from(E::default());
+        for column in key {
+            let is_given = Expr::col((E::default(), column)).eq(Expr::col((given.clone(), column)));
+            id_of.and_where(is_given);
+        }
+        let id_of = SubQueryStatement::SelectStatement(id_of);
+        let mut by_key = Query::select();
+        by_key
+            .expr(SimpleExpr::SubQuery(None, Box::new(id_of)))
+            .from_subquery(unnest_pairs(key, pairs), given);
+        all.union(UnionType::Distinct, by_key);
     }
-    let id_of = SubQueryStatement::SelectStatement(id_of);
-    let mut all = Query::select();
-    all.expr_as(SimpleExpr::SubQuery(None, Box::new(id_of)), id)
-        .from_subquery(unnest_pairs(key, pairs), given)
-        .union(UnionType::Distinct, Query::select().expr(unnest(ids)).take())
-        .order_by(id, Order::Asc);
+    all.order_by(id, Order::Asc);
     let row = Query::select()
         .columns(E::Column::iter())
         .from(E::default())
