@@ -36,7 +36,7 @@ pub(crate) struct Rows<E: EntityTrait> {
 /// Up to so many rows have a text of their own for each number.
 const FEW: usize = 8;
 
-/// Up to so many rows that are to be locked are told apart one by one, with a text for each number of them.
+/// Up to so many rows that are to be locked are told apart one by one: few texts, for each kind is padded by itself.
 #[cfg(feature = "postgres")]
 const FEW_LOCKS: usize = 4;
 

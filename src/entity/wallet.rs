@@ -2,8 +2,6 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::backend::FromArrays;
-
 /// One wallet. `available` and `held` are never negative; their sum is what the user owns.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "al_wallet")]
@@ -25,36 +23,6 @@ pub struct Model {
     pub seq: i64,
     /// When the last one was made; 0 without any.
     pub last_at: i64,
-}
-
-impl FromArrays for Model {
-    #[cfg(feature = "postgres")]
-    fn from_arrays(arrays: &sea_orm::QueryResult) -> Result<Vec<Self>, DbErr> {
-        use crate::backend::ArrayColumn;
-
-        let mut id = ArrayColumn::read(arrays, Column::Id)?;
-        let mut owner = ArrayColumn::read(arrays, Column::Owner)?;
-        let mut currency = ArrayColumn::read(arrays, Column::Currency)?;
-        let mut exponent = ArrayColumn::read(arrays, Column::Exponent)?;
-        let mut available = ArrayColumn::read(arrays, Column::Available)?;
-        let mut held = ArrayColumn::read(arrays, Column::Held)?;
-        let mut seq = ArrayColumn::read(arrays, Column::Seq)?;
-        let mut last_at = ArrayColumn::read(arrays, Column::LastAt)?;
-        let count = id.len();
-        let model = |_| {
-            Ok(Self {
-                id: id.next()?,
-                owner: owner.next()?,
-                currency: currency.next()?,
-                exponent: exponent.next()?,
-                available: available.next()?,
-                held: held.next()?,
-                seq: seq.next()?,
-                last_at: last_at.next()?,
-            })
-        };
-        (0..count).map(model).collect()
-    }
 }
 
 /// What refers to a wallet.

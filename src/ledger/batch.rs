@@ -8,7 +8,7 @@
 //! |---|---|
 //! | 1. in the first attempt of a list that will hand its auction over: look for the keys | none, or one |
 //! | 2. lock the auctions, ascending | one |
-//! | 3. lock every wallet the commands can touch, ascending, and read the clock | one; none for one bid on PostgreSQL, where the first does it |
+//! | 3. lock every wallet the commands can touch, ascending, and read the clock | one; none for one bid on PostgreSQL, where the first does it; one more where a remembered id was wrong, and where a snapshot may hide a wallet |
 //! | 4. look for the keys that were being written at step 1; in another attempt for all | none, or one |
 //! | 5. judge and fold, in memory: all refusals are given here | none |
 //! | 6. look for the keys of those who would be refused: in a first attempt without step 1, or if somebody else has had the auction since | none, or one |

@@ -1,7 +1,7 @@
 //! Locking and loading what a command can touch.
 //!
 //! The lock order is written here and nowhere else: auctions ascending, then wallets ascending, each in one query; of one bid
-//! in a single query (`lock_bid`), in the same order. The
+//! in a single query (`lock_bid`), in the same order. There is one exception, which is rare: see [`lock_wallets`]. The
 //! database's clock is read with the wallets, after the auctions' locks. Keys come before them where they are claimed, and behind
 //! them where they are written with everything else: that two meet on one key is a mistake of whoever gave it to two requests.
 
@@ -12,8 +12,9 @@ use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter,
 use uuid::Uuid;
 
 use super::session::{Session, session_facts};
+use super::wallet_ids::Guesses;
 use super::{AuctionLedger, terms_row};
-use crate::backend::{Dialect, Wanted, padded};
+use crate::backend::{Dialect, FromArrays, Wanted, padded};
 use crate::entity::{auction, entry, wallet};
 use crate::error::Error;
 use crate::id::{AuctionId, UserId, WalletId};
@@ -46,6 +47,36 @@ impl Account {
             seq: row.seq,
             last_at: Micros::new(row.last_at),
         })
+    }
+}
+
+impl FromArrays for wallet::Model {
+    #[cfg(feature = "postgres")]
+    fn from_arrays(arrays: &sea_orm::QueryResult) -> Result<Vec<Self>, sea_orm::DbErr> {
+        use crate::backend::ArrayColumn;
+
+        let mut id = ArrayColumn::read(arrays, wallet::Column::Id)?;
+        let mut owner = ArrayColumn::read(arrays, wallet::Column::Owner)?;
+        let mut currency = ArrayColumn::read(arrays, wallet::Column::Currency)?;
+        let mut exponent = ArrayColumn::read(arrays, wallet::Column::Exponent)?;
+        let mut available = ArrayColumn::read(arrays, wallet::Column::Available)?;
+        let mut held = ArrayColumn::read(arrays, wallet::Column::Held)?;
+        let mut seq = ArrayColumn::read(arrays, wallet::Column::Seq)?;
+        let mut last_at = ArrayColumn::read(arrays, wallet::Column::LastAt)?;
+        let count = id.len();
+        let model = |_| {
+            Ok(Self {
+                id: id.next()?,
+                owner: owner.next()?,
+                currency: currency.next()?,
+                exponent: exponent.next()?,
+                available: available.next()?,
+                held: held.next()?,
+                seq: seq.next()?,
+                last_at: last_at.next()?,
+            })
+        };
+        (0..count).map(model).collect()
     }
 }
 
@@ -206,50 +237,56 @@ impl Locked {
 /// Locks wallets, ascending, in one query: those with these ids, and those of these owners. Wallets that do not exist are
 /// left out.
 ///
-/// Where a guess was wrong, which is rare, it takes a second query, without guesses; two that meet there can deadlock, and one of
-/// them is tried again.
+/// Where a guess was wrong, because a wallet was rolled back or deleted, it takes a second query, without guesses. That is the one
+/// exception to the order of locks: two that meet there can deadlock.
 pub(super) async fn lock_wallets(
     uow: &UnitOfWork,
     ledger: &AuctionLedger,
     ids: &BTreeSet<WalletId>,
     owners: &BTreeSet<Owner<'_>>,
 ) -> Result<Locked, Error> {
-    let guesses = ledger.wallet_ids.guess(owners.iter().copied());
-    let (mut locked, mut session) = lock_as_guessed(uow, ledger, ids, owners, &guesses).await?;
-    let is_right = guesses.iter().all(|(owner, _)| locked.has(*owner));
-    if !is_right {
-        ledger.wallet_ids.forget(&guesses);
-        (locked, session) = lock_as_guessed(uow, ledger, ids, owners, &[]).await?;
-    }
+    let known = &ledger.wallet_ids;
+    let mut guesses = known.guess(owners.iter().copied());
+    let as_guessed = lock_as_guessed(uow, ledger, ids, owners, &guesses).await;
+    let is_right = |locked: &Locked| guesses.keys().all(|owner| locked.has(*owner));
+    let (mut locked, session) = match as_guessed {
+        Ok((locked, session)) if is_right(&locked) => (locked, session),
+        wrong => {
+            known.forget(&guesses);
+            wrong?;
+            guesses.clear();
+            lock_as_guessed(uow, ledger, ids, owners, &guesses).await?
+        }
+    };
     let missing: Vec<Owner<'_>> =
         owners.iter().copied().filter(|owner| !locked.has(*owner)).collect();
     for account in find_hidden(uow, &session, missing).await? {
         locked.add(account);
     }
-    if !is_right || guesses.len() < owners.len() {
-        ledger.wallet_ids.remember(locked.accounts.values());
-    }
+    let unknown = owners.iter().copied().filter(|owner| !guesses.contains_key(owner));
+    known.remember(unknown.filter_map(|owner| Some((owner, locked.find(owner)?.id))));
     Ok(locked)
 }
 
-/// Locks wallets: by their ids, by those that are guessed of their owners, and by their owners where none is guessed. A guess that
-/// is wrong locks nothing, or a stranger's wallet.
+/// Locks wallets: by their ids, by those that are guessed of their owners, and by their owners where none is guessed.
+///
+/// A guess that is wrong locks a stranger's wallet, or nothing; on `InnoDB`, in a host's unit of work at REPEATABLE READ, the gap where
+/// it would be.
 async fn lock_as_guessed(
     uow: &UnitOfWork,
     ledger: &AuctionLedger,
     ids: &BTreeSet<WalletId>,
     owners: &BTreeSet<Owner<'_>>,
-    guesses: &[(Owner<'_>, WalletId)],
+    guesses: &Guesses<'_>,
 ) -> Result<(Locked, Session), Error> {
     let dialect = Dialect::of(uow.get_database_backend());
-    let guessed: BTreeSet<_> = guesses.iter().map(|(owner, _)| *owner).collect();
-    let ids: BTreeSet<_> = ids.iter().copied().chain(guesses.iter().map(|(_, id)| *id)).collect();
+    let ids: BTreeSet<_> = ids.iter().chain(guesses.values()).collect();
     let pair = |(user, currency): &Owner<'_>| [user.as_bytes().into(), currency.code().into()];
     let wanted = Wanted::<wallet::Entity> {
         id: wallet::Column::Id,
         ids: ids.iter().map(|id| id.get().into()).collect(),
         key: [wallet::Column::Owner, wallet::Column::Currency],
-        pairs: owners.difference(&guessed).map(pair).collect(),
+        pairs: owners.iter().filter(|owner| !guesses.contains_key(owner)).map(pair).collect(),
     };
     let locking = wanted.lock(dialect, session_facts(dialect));
     let rows = uow.query_all(&locking.query).await.map_err(UnitOfWorkError::of_lock)?;
@@ -315,7 +352,7 @@ pub(super) async fn lock_or_make_wallet(
 ) -> Result<(Account, Micros), Error> {
     let owners = BTreeSet::from([owner]);
     let mut locked = lock_wallets(uow, ledger, &BTreeSet::new(), &owners).await?;
-    if locked.accounts.is_empty() {
+    if !locked.has(owner) {
         make_wallet(uow, owner).await?;
         locked = lock_wallets(uow, ledger, &BTreeSet::new(), &owners).await?;
     }

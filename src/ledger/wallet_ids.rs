@@ -3,52 +3,60 @@
 //! It is never an answer. A wallet keeps its owner, but one that was made can be rolled back, and one without entries deleted. So
 //! whoever locks a wallet by a guess compares its owner, and looks it up if it is another one, or if nothing is there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::store::{Account, Owner};
+use super::store::Owner;
 use crate::id::WalletId;
 
 /// How many are remembered before all are forgotten.
 const MOST: usize = 100_000;
 
+/// Whose wallet may have which id.
+pub(super) type Guesses<'a> = BTreeMap<Owner<'a>, WalletId>;
+
 /// The ids that have been seen.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct WalletIds(Arc<Seen>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Seen {
     hasher: RandomState,
     /// By the hash of the owner: two with the same one are a wrong guess like any other.
     ids: Mutex<HashMap<u64, WalletId>>,
 }
 
+impl fmt::Debug for WalletIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WalletIds").field(&self.ids().len()).finish()
+    }
+}
+
 impl WalletIds {
-    /// The ids of those of whom one was seen, in their order.
-    pub(super) fn guess<'a>(
-        &self,
-        owners: impl Iterator<Item = Owner<'a>>,
-    ) -> Vec<(Owner<'a>, WalletId)> {
+    /// The ids of those of whom one was seen.
+    pub(super) fn guess<'a>(&self, owners: impl Iterator<Item = Owner<'a>>) -> Guesses<'a> {
         let ids = self.ids();
         owners.filter_map(|owner| Some((owner, *ids.get(&self.hash(owner))?))).collect()
     }
 
     /// Remembers whose they are.
-    pub(super) fn remember<'a>(&self, accounts: impl Iterator<Item = &'a Account>) {
+    pub(super) fn remember<'a>(&self, seen: impl Iterator<Item = (Owner<'a>, WalletId)>) {
         let mut ids = self.ids();
-        for account in accounts {
-            if ids.len() >= MOST {
+        for (owner, id) in seen {
+            let hash = self.hash(owner);
+            if ids.len() >= MOST && !ids.contains_key(&hash) {
                 ids.clear();
             }
-            ids.insert(self.hash((&account.owner, account.currency)), account.id);
+            ids.insert(hash, id);
         }
     }
 
     /// Forgets what was guessed of them.
-    pub(super) fn forget(&self, guesses: &[(Owner<'_>, WalletId)]) {
+    pub(super) fn forget(&self, guesses: &Guesses<'_>) {
         let mut ids = self.ids();
-        for (owner, _) in guesses {
+        for owner in guesses.keys() {
             ids.remove(&self.hash(*owner));
         }
     }
@@ -67,46 +75,44 @@ mod tests {
     use super::*;
     use crate::id::UserId;
     use crate::money::Currency;
-    use crate::rules::Micros;
 
-    fn account(id: i64, owner: &str, currency: Currency) -> Account {
-        let (available, held, seq, last_at) = (0, 0, 0, Micros::new(0));
-        let owner = owner.into();
-        Account { id: id.into(), owner, currency, available, held, seq, last_at }
+    fn remember(ids: &WalletIds, user: &str, currency: Currency, id: i64) {
+        ids.remember([((&user.into(), currency), id.into())].into_iter());
     }
 
-    fn guess(ids: &WalletIds, owner: &str, currency: Currency) -> Option<WalletId> {
-        let user = UserId::from(owner);
-        ids.guess([(&user, currency)].into_iter()).first().map(|(_, id)| *id)
+    fn guess(ids: &WalletIds, user: &str, currency: Currency) -> Option<WalletId> {
+        let user = UserId::from(user);
+        ids.guess([(&user, currency)].into_iter()).into_values().next()
     }
 
     #[test]
     fn the_last_one_seen_is_guessed_by_user_and_currency() {
         let ids = WalletIds::default();
         assert_eq!(guess(&ids, "ann", Currency::EUR), None);
-        ids.remember([account(1, "ann", Currency::EUR), account(2, "bob", Currency::EUR)].iter());
+        remember(&ids, "ann", Currency::EUR, 1);
+        remember(&ids, "bob", Currency::EUR, 2);
         assert_eq!(guess(&ids, "ann", Currency::EUR), Some(1.into()));
         assert_eq!(guess(&ids, "bob", Currency::EUR), Some(2.into()));
         assert_eq!(guess(&ids, "ann", Currency::USD), None);
-        ids.remember([account(3, "ann", Currency::EUR)].iter());
+        remember(&ids, "ann", Currency::EUR, 3);
         assert_eq!(guess(&ids, "ann", Currency::EUR), Some(3.into()));
-        ids.forget(&[((&"ann".into(), Currency::EUR), 3.into())]);
+        ids.forget(&Guesses::from([((&"ann".into(), Currency::EUR), 3.into())]));
         assert_eq!(guess(&ids, "ann", Currency::EUR), None);
         assert_eq!(guess(&ids, "bob", Currency::EUR), Some(2.into()));
+        assert_eq!(format!("{ids:?}"), "WalletIds(1)");
     }
 
     #[test]
     fn so_many_are_remembered_and_no_more() {
         let ids = WalletIds::default();
-        let accounts: Vec<_> = (0..=i64::try_from(MOST).unwrap_or(i64::MAX))
-            .map(|id| account(id, &id.to_string(), Currency::EUR))
-            .collect();
-        ids.remember(accounts.iter());
+        for user in 0..MOST {
+            remember(&ids, &user.to_string(), Currency::EUR, 1);
+        }
+        remember(&ids, "7", Currency::EUR, 2);
+        assert_eq!(ids.ids().len(), MOST);
+        remember(&ids, "one more", Currency::EUR, 3);
         assert_eq!(ids.ids().len(), 1);
-        assert_eq!(guess(&ids, "0", Currency::EUR), None);
-        assert_eq!(
-            guess(&ids, &MOST.to_string(), Currency::EUR),
-            accounts.last().map(|last| last.id)
-        );
+        assert_eq!(guess(&ids, "7", Currency::EUR), None);
+        assert_eq!(guess(&ids, "one more", Currency::EUR), Some(3.into()));
     }
 }

@@ -1,8 +1,11 @@
 //! Which wallet is whose is remembered by a ledger, and compared with the row under lock: nobody pays with a stranger's money.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use auction_ledger::{AuctionLedger, Error, ManualClock};
 use futures::FutureExt;
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbErr, Value};
 
 use super::{WON, all_at_once, charge, ledger, open, rejection, start};
 use crate::support::{Books, Database, World, on_every_backend};
@@ -43,7 +46,31 @@ async fn after_a_swap(world: &World) -> Result<(AuctionLedger, AuctionLedger), E
     Ok((seen, fresh))
 }
 
+/// A ledger with a connection of its own, and how often it has sent this name.
+async fn counting(world: &World, name: &'static str) -> (AuctionLedger, Arc<AtomicUsize>) {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let mut db = world.database().connect(world.url(), 1).await;
+    let counter = sent.clone();
+    let is_name = move |value: &Value| matches!(value, Value::Bytes(Some(bytes)) if **bytes == *name.as_bytes());
+    db.set_metric_callback(move |info| {
+        let values = info.statement.values.iter().flat_map(|values| &values.0);
+        counter.fetch_add(values.filter(|value| is_name(value)).count(), Ordering::SeqCst);
+    });
+    (AuctionLedger::new(db).clock(ManualClock::new(start())), sent)
+}
+
 on_every_backend! {
+    async fn whose_a_wallet_is_is_asked_once(world: &World) {
+        let (ledger, sent) = counting(world, "ann").await;
+        charge(&ledger, &["ann"], 100).await?;
+        assert!(sent.swap(0, Ordering::SeqCst) > 0);
+        // It was looked for, made, and found.
+        charge(&ledger, &["ann"], 100).await?;
+        ledger.withdraw("ann", WON, 50.into()).await?;
+        assert_eq!(sent.load(Ordering::SeqCst), 0);
+        assert_eq!(balance(&ledger, "ann").await?, (150, 0));
+    }
+
     async fn a_list_with_wrong_guesses_is_paid_by_who_bids(world: &World) {
         let (seen, fresh) = after_a_swap(world).await?;
         charge(&fresh, &["cat", "dan"], 1_000).await?;

@@ -39,13 +39,14 @@ on_every_backend! {
         let auction = open(&setup, terms()).await?;
         let db = counted(world, url, &statements).await;
         let ledger = AuctionLedger::new(db.clone()).clock(clock);
-        // A first bid and a first outbid, which prepare the statements.
+        // They prepare the statements: a first bid, a first outbid, and one of a user whose wallet is known.
         ledger.place_bid(auction, "ann", 100.into()).await?;
         ledger.place_bid(auction, "bob", 110.into()).await?;
+        ledger.place_bid(auction, "ann", 120.into()).await?;
         drop(link.as_ref().map(Link::requests));
         statements.store(0, Ordering::SeqCst);
 
-        let bid = ledger.place_bid(auction, "ann", 120.into()).await?;
+        let bid = ledger.place_bid(auction, "bob", 130.into()).await?;
 
         assert!(bid.outbid.is_some());
         // It closes the connection, so that the ping of its way back to the pool is over.
