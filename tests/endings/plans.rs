@@ -120,6 +120,8 @@ on_every_backend! {
         assert_eq!(sent.take().len(), 1, "what is sent is noted");
         let mut lists = Vec::new();
         for (auction, price) in [(quiet, 11), (crowded, 9 + bids)] {
+            // One that has seen no wallet, and so looks for them.
+            let (ledger, clock, sent) = watched(world).await;
             // Outbids a stranger, raises the own bid, is refused.
             let bid = ledger.place_bid(auction, "ann", (price + 1).into()).await?;
             assert!(bid.outbid.is_some());
