@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use auction_ledger::{AuctionLedger, Error, Rejection};
 
-use super::{all_at_once, charge, ledger, line_up, open, rejection};
-use crate::support::{Books, on_every_backend, race, scale};
+use super::{WON, all_at_once, charge, ledger, line_up, open, rejection};
+use crate::support::{Books, Database, on_every_backend, race, scale};
 
 on_every_backend! {
     /// Whoever leaves the line before its turn has done nothing; the others have.
@@ -90,6 +90,35 @@ on_every_backend! {
             assert!(memos.binary_search(&memo).is_ok(), "{memo} was acknowledged as {seq}");
         }
         assert!(last.leads && books.total() == 800_000_000);
+    }
+
+    /// What a stranger is just changing of a wallet is what a list judges by: it waits for all of them under one lock.
+    async fn a_list_waits_for_the_wallets_that_it_judges(world: &World) {
+        // One writer: nobody waits for a row there.
+        if world.database() == Database::Sqlite {
+            return Ok(());
+        }
+        let users = ["ann", "bob", "cat", "dan", "eve", "fay"];
+        let ledger = ledger(world);
+        charge(&ledger, &users, 1_000).await?;
+        let auction = open(&ledger).await?;
+        let bidding = ledger.atomic(async |uow| {
+            ledger.withdraw("fay", WON, 950.into()).within(uow).await?;
+            let bidders = ledger.clone();
+            let bidding = tokio::spawn(async move {
+                let bid = |(user, hundreds): (&str, i64)| bidders.place_bid(auction, user, (100 * hundreds).into()).into_future();
+                all_at_once(&bidders, users.into_iter().zip(1..).map(bid).collect()).await
+            });
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            Ok::<_, Error>(bidding)
+        });
+        let mut answers = bidding.await?.into_value().await.expect("nobody panics");
+        let fay = answers.pop().unwrap();
+        assert_eq!(rejection(fay).code(), "insufficient_funds");
+        for (answer, user) in answers.into_iter().zip(users) {
+            assert_eq!(answer?.user.as_str(), user);
+        }
+        Books::read(world.db()).await?.check();
     }
 
     /// Each has lines of its own, as processes have; the row lock puts them in one order.
